@@ -1,0 +1,147 @@
+"""The application put together: one process, one replica.
+
+:class:`Application` is the ASGI app; ``heliograph serve`` runs it. Entering its lifespan
+starts the features in the order in which they need each other, leaving it stops them in
+reverse, so that what is in flight settles before the database closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import socketio
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from heliograph.channels import Channels
+from heliograph.chat import Chat
+from heliograph.delivery import (
+    Calls,
+    Hub,
+    Lifecycle,
+    MemoryBroker,
+    MemorySessionRecords,
+    SocketServer,
+)
+from heliograph.documents import Documents, Notes
+from heliograph.edge import Gateway, Services, create_api, register_events
+from heliograph.errors import ConfigurationError
+from heliograph.identity import Identity
+from heliograph.sessions import Sessions
+from heliograph.settings import Settings
+from heliograph.store import Database, require_current
+from heliograph.tasks import Tasks
+from heliograph.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SOCKET_PATH = "/ws/socket.io"
+
+
+class Application:
+    """The ASGI application of one replica.
+
+    :raises ConfigurationError: on construction, when a setting cannot work.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.start_error: ConfigurationError | None = None
+        self.gateway = Gateway()
+        self.services = _build(settings)
+        self.sockets = _build_sockets(settings, self.services, self.gateway)
+        register_events(self.gateway, self.services)
+        self.api = create_api(self.services, self._lifespan)
+        self._socket_app = socketio.ASGIApp(self.sockets, socketio_path=SOCKET_PATH)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: sockets under :data:`SOCKET_PATH`, HTTP everywhere else."""
+        path: str = scope.get("path", "")
+        if path == SOCKET_PATH or path.startswith(SOCKET_PATH + "/"):
+            await self._socket_app(scope, receive, send)
+        else:
+            await self.api(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        services = self.services
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(services.database)
+            try:
+                await require_current(services.database)
+            except ConfigurationError as error:
+                # The server would print a traceback: `serve` says it in one sentence.
+                self.start_error = error
+                raise
+            await services.hub.start()
+            stack.push_async_callback(services.hub.stop)
+            stack.push_async_callback(services.lifecycle.stop)
+            await stack.enter_async_context(services.sessions)
+            await stack.enter_async_context(services.documents)
+            await stack.enter_async_context(services.chat)
+            stack.push_async_callback(self.drain)
+            yield
+
+    async def drain(self) -> None:
+        """Stop what runs for clients and close their transports. Idempotent.
+
+        Answers in flight settle as ``interrupted`` and say so before the sockets close.
+        """
+        await self.services.tasks.shutdown()
+        await self.sockets.close_transports(1012, "restart: the server is stopping")
+
+
+def _build(settings: Settings) -> Services:
+    database = Database(settings.sqlalchemy_url)
+    hub = Hub(MemoryBroker(settings.connection_recovery_seconds))
+    lifecycle = Lifecycle(hub, MemorySessionRecords(), settings.connection_recovery_seconds)
+    calls = Calls(hub, lifecycle)
+    identity = Identity(settings, database, hub)
+    tasks = Tasks()
+    documents = Documents(database, hub, lifecycle)
+    return Services(
+        settings=settings,
+        database=database,
+        hub=hub,
+        lifecycle=lifecycle,
+        calls=calls,
+        identity=identity,
+        sessions=Sessions(hub, lifecycle, identity.users),
+        tasks=tasks,
+        chat=Chat(settings, database, hub, lifecycle, calls, tasks),
+        channels=Channels(database, hub),
+        documents=documents,
+        notes=Notes(database, hub, documents),
+    )
+
+
+def _build_sockets(settings: Settings, services: Services, gateway: Gateway) -> SocketServer:
+    return SocketServer(
+        services.hub,
+        services.lifecycle,
+        services.calls,
+        admission=services.identity.admit,
+        handler=gateway,
+        per_second=settings.websocket_max_messages_per_second,
+        connect_timeout=settings.websocket_connect_timeout,
+        queue_packets=settings.websocket_queue_messages,
+        queue_bytes=settings.websocket_queue_bytes,
+        transports=settings.transports,
+        allow_upgrades=settings.enable_websocket_support,
+        ping_interval=settings.websocket_server_ping_interval,
+        ping_timeout=settings.websocket_server_ping_timeout,
+        max_http_buffer_size=settings.websocket_max_message_bytes,
+        cors_allowed_origins=_origins(settings),
+        http_compression=False,
+        logger=settings.websocket_server_logging,
+        engineio_logger=settings.websocket_server_engineio_logging,
+    )
+
+
+def _origins(settings: Settings) -> object:
+    if not settings.cors_allow_origin:
+        return None  # python-engineio: same origin
+    if "*" in settings.cors_allow_origin:
+        return "*"
+    return list(settings.cors_allow_origin)

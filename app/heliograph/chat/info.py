@@ -1,0 +1,48 @@
+"""For whom and what an event or a call is: the ``request_info`` of the public API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from heliograph.errors import BadPayload
+
+_ID = re.compile(r"(local:)?[A-Za-z0-9_.\-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """A message of a user's chat, and the session that asked for it."""
+
+    user_id: str
+    chat_id: str
+    message_id: str
+    session_id: str | None = None
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any] | RequestInfo, *, needs_session: bool = False) -> RequestInfo:
+        """Read ``{user_id, chat_id, message_id, session_id?}``.
+
+        :raises BadPayload: naming what is missing.
+        """
+        if isinstance(info, RequestInfo):
+            info = info.as_dict()
+        names = ["user_id", "chat_id", "message_id", *(["session_id"] if needs_session else [])]
+        for name in names:
+            value = info.get(name)
+            made_by_client = name in ("chat_id", "message_id")
+            if not isinstance(value, str) or not (_ID.fullmatch(value) if made_by_client else value):
+                raise BadPayload(f"request_info.{name}: an id is needed, got {value!r}", path=name)
+        session_id = info.get("session_id")
+        return cls(
+            info["user_id"],
+            info["chat_id"],
+            info["message_id"],
+            session_id if isinstance(session_id, str) else None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """``{user_id, chat_id, message_id, session_id}``."""
+        return asdict(self)

@@ -1,0 +1,34 @@
+"""Delivery: how an event reaches sockets, once and in order.
+
+Features publish to rooms through :class:`Hub` and call one browser through
+:class:`Calls`; the rest is wired by the application.
+"""
+
+from heliograph.delivery.broker import Broker, Position, PositionLost
+from heliograph.delivery.calls import Calls
+from heliograph.delivery.frames import Frame
+from heliograph.delivery.hub import EVERYONE, Hub, user_room
+from heliograph.delivery.lifecycle import Lifecycle
+from heliograph.delivery.memory import MemoryBroker
+from heliograph.delivery.protocol import WebSocketProtocol
+from heliograph.delivery.records import MemorySessionRecords
+from heliograph.delivery.server import Inbound, SocketServer
+from heliograph.delivery.session import Session
+
+__all__ = [
+    "EVERYONE",
+    "Broker",
+    "Calls",
+    "Frame",
+    "Hub",
+    "Inbound",
+    "Lifecycle",
+    "MemoryBroker",
+    "MemorySessionRecords",
+    "Position",
+    "PositionLost",
+    "Session",
+    "SocketServer",
+    "WebSocketProtocol",
+    "user_room",
+]

@@ -1,0 +1,266 @@
+"""Engine.IO sockets that can be trusted with slow, dead and hostile peers.
+
+python-engineio's transports, with these differences, each of which a test holds:
+outbound queues are bounded and a client that does not read is cut off with a reason;
+liveness is measured on the monotonic clock; a transport can be closed *as a transport*
+(code and reason), after which stock clients reconnect at once; a poll or a post may
+carry any number of packets, but we send at most 16 in one, which is all that
+python-engineio's client takes.
+
+The overridden names are private to python-engineio: ``tests/integration/delivery`` has
+a contract test that fails when a release changes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import engineio
+from engineio import packet, payload
+from engineio.async_drivers.asgi import WebSocket
+from engineio.async_socket import AsyncSocket
+from engineio.exceptions import EngineIOError, QueueEmpty, SocketIsClosedError
+
+from heliograph.delivery.queue import OutboundQueue
+from heliograph.telemetry import get_logger
+
+log = get_logger(__name__)
+
+TRANSPORT_EXTENSION = "heliograph.transport"
+"""Key in the ASGI scope's ``extensions`` under which our server passes its transport."""
+
+_PACKETS_PER_POLL = 16
+_ABORT_AFTER_SECONDS = 2.0
+_FLUSH_SECONDS = 2.0
+
+# A browser posts all it has queued at once; the library's 16 would drop the rest.
+payload.Payload.max_decode_packets = 10_000
+
+
+class _WebSocket(WebSocket):  # type: ignore[misc]
+    """A websocket that can be closed with a code, also when its peer does not read."""
+
+    scope: dict[str, Any]
+    close_with: tuple[int, str] = (1000, "")
+
+    async def __call__(self, environ: dict[str, Any]) -> Any:
+        self.scope = environ["asgi.scope"]
+        return await super().__call__(environ)
+
+    async def close(self) -> None:
+        """Close with ``close_with``; the transport is aborted when the peer does not take the close frame."""
+        code, reason = self.close_with
+        try:
+            async with asyncio.timeout(_ABORT_AFTER_SECONDS):
+                await self.asgi_send({"type": "websocket.close", "code": code, "reason": reason})
+        except TimeoutError:
+            self.abort()
+        except Exception as error:
+            # The connection is gone already, whatever the server calls it.
+            log.debug("engine.close", error=str(error))
+
+    def abort(self) -> None:
+        """Drop the connection with what is still unwritten."""
+        transport = self.scope.get("extensions", {}).get(TRANSPORT_EXTENSION)
+        if transport is not None:
+            transport.abort()
+
+
+class EngineSocket(AsyncSocket):  # type: ignore[misc]
+    """One client's Engine.IO session, over polling or a websocket."""
+
+    server: EngineServer
+    queue: OutboundQueue
+
+    def __init__(self, server: EngineServer, sid: str) -> None:
+        super().__init__(server, sid)
+        self.last_ping = time.monotonic()
+        self._websocket: _WebSocket | None = None
+        self.ending = False
+        self._polling = False
+
+    # -- writing ---------------------------------------------------------------------
+
+    def push(self, packets: Iterable[packet.Packet]) -> None:
+        """Queue packets as one unit; a client too slow for them is cut off."""
+        if self.closed or self.ending:
+            return
+        unit = list(packets)
+        if not self.queue.has_room(unit):
+            self.server.on_slow_consumer(self.sid)
+            log.warning("engine.slow_consumer", queued=self.queue.qsize(), bytes=self.queue.bytes)
+            self.end(1013, "slow_consumer: the client does not read its messages")
+            return
+        for item in unit:
+            self.queue.put_nowait(item)
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of its queue, or is gone."""
+        await self.queue.drained()
+
+    async def send(self, pkt: packet.Packet) -> None:
+        """The library's way to send: pings and closing packets."""
+        if await self.check_ping_timeout():
+            self.queue.put_nowait(pkt)
+
+    def end(self, code: int, reason: str, *, flush: bool = False) -> None:
+        """Close the transport itself; the client sees a lost connection and returns.
+
+        :param flush: first write what is queued, if the client takes it soon.
+        """
+        if self.ending or self.closed:
+            return
+        self.ending = True
+        self.queue.release()
+        if not flush:
+            self._end_now(code, reason)
+            return
+        if self.upgraded and self._websocket is not None:
+            self._websocket.close_with = (code, reason)
+            self.queue.put_nowait(None)  # the writer closes when it gets there
+        asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._end_now, code, reason)
+
+    def _end_now(self, code: int, reason: str) -> None:
+        if self.closed:
+            return
+        task = asyncio.ensure_future(self._end(code, reason))
+        self.server.background.add(task)
+        task.add_done_callback(self.server.background.discard)
+
+    async def _end(self, code: int, reason: str) -> None:
+        if self.upgraded and self._websocket is not None:
+            self._websocket.close_with = (code, reason)
+            await self._websocket.close()
+        self.queue.put_nowait(None)  # ends the writer
+        await self.close(wait=False, abort=True, reason=reason)
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:
+        # Never waiting for the queue: its reader may be the one that is gone.
+        await super().close(wait=False, abort=True, reason=reason)
+        self.queue.release()
+        if not self.upgraded:
+            # A poll that waits ends now, with the protocol's word for it.
+            self.queue.put_nowait(packet.Packet(packet.CLOSE))
+
+    # -- liveness, on a clock that cannot jump -----------------------------------------
+
+    async def check_ping_timeout(self) -> bool:
+        if self.closed:
+            raise SocketIsClosedError
+        silent = time.monotonic() - self.last_ping if self.last_ping else 0.0
+        if silent > self.server.ping_timeout:
+            if self._websocket is not None:
+                self._websocket.abort()
+            await self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT)
+            self.queue.put_nowait(None)
+            return False
+        return True
+
+    async def _send_ping(self) -> None:
+        await asyncio.sleep(self.server.ping_interval)
+        if not self.closing and not self.closed:
+            self.last_ping = time.monotonic()
+            await self.send(packet.Packet(packet.PING))
+
+    # -- transports ------------------------------------------------------------------
+
+    async def poll(self) -> list[packet.Packet]:
+        """Packets for one answer or one turn of the writer; ``[]`` when closed."""
+        patience = self.server.ping_interval + self.server.ping_timeout
+        try:
+            async with asyncio.timeout(patience):
+                first = await self.queue.get()
+        except TimeoutError:
+            raise QueueEmpty from None
+        packets = []
+        item: packet.Packet | None = first
+        while item is not None:
+            packets.append(item)
+            if len(packets) == _PACKETS_PER_POLL or self.queue.empty():
+                return packets
+            item = self.queue.get_nowait()
+        if packets:
+            self.queue.put_nowait(None)
+        return packets
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        if environ.get("HTTP_UPGRADE"):
+            return await super().handle_get_request(environ)
+        if self._polling:
+            self.end(1008, "two polls at once")
+            raise EngineIOError("two polls at once")
+        self._polling = True
+        try:
+            packets = await super().handle_get_request(environ)
+        finally:
+            self._polling = False
+        if not packets:
+            raise EngineIOError("the session has ended")
+        return packets
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        try:
+            await super().handle_post_request(environ)
+        except EngineIOError:
+            raise
+        except Exception as error:
+            # The library would answer 200 to a body that it could not read.
+            self.end(1008, "bad_packet")
+            raise EngineIOError(f"bad packet: {error}") from error
+
+    async def _websocket_handler(self, ws: WebSocket) -> None:
+        try:
+            await super()._websocket_handler(ws)
+        finally:
+            if not self.upgraded:
+                self.upgrading = False  # a failed upgrade leaves the polling as it was
+
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
+        if self.upgraded or self.upgrading:
+            return self.server._bad_request("the session has a websocket already")
+        self._websocket = _WebSocket(self._websocket_handler, self.server)
+        return await self._websocket(environ)
+
+
+class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
+    """An Engine.IO server whose sockets are :class:`EngineSocket`."""
+
+    on_slow_consumer: Callable[[str], None]
+    queue_packets: int
+    queue_bytes: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.background: set[asyncio.Future[Any]] = set()
+
+    def create_queue(self, *_args: Any, **_kwargs: Any) -> OutboundQueue:
+        return OutboundQueue(self.queue_packets, self.queue_bytes)
+
+    async def _handle_connect(
+        self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
+    ) -> Any:
+        if self.start_service_task:
+            self.start_service_task: bool = False
+            self.service_task_handle = self.start_background_task(self._service_task)
+        sid = self.generate_id()
+        socket = self.sockets[sid] = EngineSocket(self, sid)
+        hello = {
+            "sid": sid,
+            "upgrades": self._upgrades(sid, transport),
+            "pingTimeout": int(self.ping_timeout * 1000),
+            "pingInterval": int(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        await socket.send(packet.Packet(packet.OPEN, hello))
+        await self._trigger_event("connect", sid, environ, run_async=False)
+        socket.schedule_ping()
+        if transport == "websocket":
+            result = await socket.handle_get_request(environ)
+            if socket.closed:
+                self.sockets.pop(sid, None)
+            return result
+        socket.connected = True
+        return self._ok(await socket.poll(), jsonp_index=jsonp_index)

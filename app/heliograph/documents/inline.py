@@ -1,0 +1,336 @@
+"""Text with marks as one line of Markdown, or several where it has breaks.
+
+Purpose: what stands inside a paragraph, a heading or a cell of a table, written so that it is read
+back the same.
+
+Three things make it harder than it looks. Signs in the text that Markdown would take for its own
+are escaped, but no others, so that people can read it. Emphasis holds only where its signs touch a
+word (CommonMark's flanking rules): spaces move outside, and where a sign would stand between a
+letter and a full stop, the letter is written as a reference (`&#97;`). And marks overlap in a note
+but nest in Markdown: the one that lasts longest is opened first, and signs that would run together
+are told apart by using `_` for the second.
+
+Source: CommonMark 0.31, sections 2.4, 4, 6.1, 6.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
+
+from heliograph.documents.fragment import Json, joined
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")
+_READ = {"strong": "bold", "em": "italic", "s": "strike"}
+_ORDER = {"link": 0, "bold": 1, "italic": 2, "strike": 3, "code": 4}
+_SIGNS = {"bold": "**", "italic": "*", "strike": "~~"}
+
+_ESCAPED = re.compile(
+    r"[\\*`\[]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=~)|(?<=~)~|^~|~$|(?<![^\W_])_|_(?![^\W_])"
+)
+_SPACES = re.compile(r"\s*[\r\n\t\v\f\u2028\u2029]\s*")
+_TABLE_RULE = re.compile(r"[|:\-][|:\- ]*")
+_BLOCK_START = re.compile(r"(?P<sign>#{1,6}(?=\s|$)|[+\-](?=\s|$)|>|=+\s*$|-+\s*$)")
+_NUMBER_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))")
+_CLOSING_HASHES = re.compile(r"(^|\s)(#+)\s*$")
+
+
+def inline_lines(nodes: Iterable[Json]) -> list[str]:
+    """The lines of a paragraph; a break within it is a backslash at the end of a line."""
+    rows: list[list[Json]] = [[]]
+    for node in nodes:
+        if node["type"] == "hardBreak":
+            rows.append([])
+        else:
+            rows[-1].append(node)
+    lines = [_guard_start(_line(row), not index) for index, row in enumerate(rows)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return [line + "\\" for line in lines[:-1]] + lines[-1:]
+
+
+def inline_text(nodes: Iterable[Json], *, heading: bool = False) -> str:
+    """The same on one line, breaks as spaces."""
+    space: Json = {"type": "text", "text": " "}
+    text = _line(space if node["type"] == "hardBreak" else node for node in nodes)
+    return _CLOSING_HASHES.sub(r"\1\\\2", text) if heading else text
+
+
+def _guard_start(line: str, first: bool) -> str:
+    """Escape what would make a line something else than text."""
+    line = _NUMBER_START.sub(r"\1\\", line, count=1) if line[:1].isdigit() else line
+    if _BLOCK_START.match(line) or (not first and _TABLE_RULE.fullmatch(line)):
+        return "\\" + line
+    return line
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A part of a line: `text`, a sign that opens or closes emphasis, or what is written already.
+
+    `begins` and `ends` are characters of a text that must be written as references.
+    """
+
+    kind: Literal["text", "open", "close", "done"]
+    body: str
+    in_link: bool = False
+    begins: bool = False
+    ends: bool = False
+
+    @property
+    def first(self) -> str:
+        """The first character as Markdown sees it: a reference begins with a sign."""
+        referred = self.begins or (self.ends and len(self.body) == 1)
+        return "&" if referred else self.body[0]
+
+    @property
+    def last(self) -> str:
+        referred = self.ends or (self.begins and len(self.body) == 1)
+        return ";" if referred else self.body[-1]
+
+    def written(self) -> str:
+        if self.kind != "text":
+            return self.body
+        start, end = int(self.begins), len(self.body) - self.ends
+        lead = _reference(self.body[0]) if self.begins else ""
+        if end < start:  # one character, named twice
+            return lead
+        tail = _reference(self.body[-1]) if self.ends else ""
+        return lead + _escape(self.body[start:end], in_link=self.in_link) + tail
+
+
+def _line(nodes: Iterable[Json]) -> str:
+    runs = _runs(nodes)
+    for dropped in ((), ("italic",), tuple(_SIGNS)):
+        if dropped:
+            runs = joined(
+                {**run, "marks": [mark for mark in run["marks"] if mark["type"] not in dropped]}
+                for run in runs
+            )
+        pieces = _pieces(runs)
+        while _separate(pieces):
+            pass
+        line = "".join(piece.written() for piece in pieces).strip()
+        if not _is_intricate(pieces) or _reads_as(line, runs):
+            break
+    return line
+
+
+def _is_intricate(pieces: list[_Piece]) -> bool:
+    """Whether signs of emphasis touch each other, so that their pairing is not plain."""
+    signs = [piece.kind in ("open", "close") for piece in pieces]
+    return any(one and other for one, other in pairwise(signs)) or signs.count(True) > 8
+
+
+def _reads_as(line: str, runs: list[Json]) -> bool:
+    """Whether a line, read again, has the marks it was written for."""
+    read: list[tuple[str, set[str]]] = []
+    held: list[str] = []
+    for token in _PARSER.parseInline(line)[0].children or []:
+        name, _, side = token.type.rpartition("_")
+        if side == "open":
+            held.append(_READ.get(name, name))
+        elif side == "close":
+            held.pop()
+        elif token.type == "image":
+            read.append(("", set(held)))
+        elif token.content:
+            code = {"code"} if token.type == "code_inline" else set()
+            read += [(character, {*held, *code}) for character in token.content]
+    wanted = [
+        (character, {mark["type"] for mark in run["marks"]})
+        for run in runs
+        for character in (run["text"] if run["type"] == "text" else [""])
+    ]
+    return read == wanted
+
+
+def _pieces(runs: list[Json]) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    opened: list[tuple[Json, str]] = []
+
+    def close(keep: int) -> None:
+        while len(opened) > keep:
+            mark, sign = opened.pop()
+            link = mark["type"] == "link"
+            pieces.append(_Piece("done", _target(mark)) if link else _Piece("close", sign))
+
+    for index, run in enumerate(runs):
+        marks = run["marks"]
+        keep = 0
+        while keep < len(opened) and opened[keep][0] in marks:
+            keep += 1
+        close(keep)
+        held = [mark for mark, _ in opened]
+        new = [mark for mark in marks if mark not in held and mark["type"] != "code"]
+        new.sort(key=lambda mark: (-_lasts(runs, index, mark), _ORDER[mark["type"]]))
+        for mark in new:
+            last = pieces[-1] if pieces else None
+            sign = _SIGNS.get(mark["type"], "")
+            if last and (last.kind, last.body[0]) in (("close", sign[:1]), ("open", "_")):
+                sign = sign.replace("*", "_")
+            opened.append((mark, sign))
+            pieces.append(_Piece("open", sign) if sign else _Piece("done", "["))
+        if run["type"] == "image":
+            pieces.append(_Piece("done", _picture(run["attrs"])))
+        elif _is_code(run):
+            pieces.append(_Piece("done", _code_span(run["text"])))
+        else:
+            in_link = any(mark["type"] == "link" for mark in marks)
+            pieces.append(_Piece("text", run["text"], in_link))
+    close(0)
+    return pieces
+
+
+def _separate(pieces: list[_Piece]) -> bool:
+    """Have characters written as references where a sign would not hold beside them.
+
+    Returns whether something changed: a reference is a sign to its neighbours, so they need another
+    look.
+    """
+    changed = False
+    for index, piece in enumerate(pieces):
+        if piece.kind == "text" and piece.body[-1] == "!" and not piece.ends:
+            after = pieces[index + 1] if index + 1 < len(pieces) else None
+            piece.ends = after is not None and after.body == "["
+        if piece.kind not in ("open", "close"):
+            continue
+        left, right = index - 1, index + 1
+        while left >= 0 and _same_run(pieces[left], piece):
+            left -= 1
+        while right < len(pieces) and _same_run(pieces[right], piece):
+            right += 1
+        before = pieces[left] if left >= 0 else None
+        after = pieces[right] if right < len(pieces) else None
+        last, first = before.last if before else "", after.first if after else ""
+        if piece.kind == "open" and before and before.kind == "text":
+            if not _may_hold(first, last):
+                before.ends = changed = True
+        elif piece.kind == "close" and after and after.kind == "text":
+            strict = piece.body[0] == "_" and not _is_loose(first)
+            if strict or not _may_hold(last, first):
+                after.begins = changed = True
+    return changed
+
+
+def _same_run(one: _Piece, other: _Piece) -> bool:
+    return one.kind in ("open", "close") and one.body[0] == other.body[0]
+
+
+def _runs(nodes: Iterable[Json]) -> list[Json]:
+    """Text of equal marks together, only with marks Markdown has, spaces outside of emphasis."""
+    told = [
+        {**node, "marks": [mark for mark in node.get("marks", []) if mark["type"] in _ORDER]}
+        for node in nodes
+    ]
+    runs: list[Json] = []
+    for index, node in enumerate(told):
+        marks = node["marks"]
+        if node["type"] != "text":
+            runs.append(node)
+            continue
+        text = _SPACES.sub(" ", node["text"])
+        if _is_code(node):
+            runs.append({**node, "text": text})
+            continue
+        bare = text.strip()
+        lead = text[: len(text) - len(text.lstrip())]
+        tail = text[len(text.rstrip()) :] if bare else ""
+        before = told[index - 1]["marks"] if index else []
+        after = told[index + 1]["marks"] if index + 1 < len(told) else []
+        for part, around in ((lead, before), (bare, marks), (tail, after)):
+            if part:
+                # A space keeps a mark that goes on beyond it; emphasis cannot end with one.
+                held = [mark for mark in marks if mark in around or mark["type"] == "link"]
+                runs.append({"type": "text", "text": part, "marks": held})
+    return _trimmed(joined(runs))
+
+
+def _trimmed(runs: list[Json]) -> list[Json]:
+    """Without spaces at the ends of the line, which Markdown does not keep."""
+    for end, strip in ((0, str.lstrip), (-1, str.rstrip)):
+        while runs and runs[end]["type"] == "text" and not _is_code(runs[end]):
+            text = strip(runs[end]["text"])
+            if text:
+                runs[end] = {**runs[end], "text": text}
+                break
+            del runs[end]
+    return runs
+
+
+def _is_code(run: Json) -> bool:
+    return any(mark["type"] == "code" for mark in run["marks"])
+
+
+def _lasts(runs: list[Json], index: int, mark: Json) -> int:
+    end = index
+    while end < len(runs) and mark in runs[end]["marks"]:
+        end += 1
+    return end - index
+
+
+def _escape(text: str, *, in_link: bool = False) -> str:
+    escaped = _ESCAPED.sub(lambda match: "\\" + match.group(), text)
+    return escaped.replace("]", "\\]") if in_link else escaped
+
+
+def _reference(character: str) -> str:
+    return f"&#{ord(character)};"
+
+
+def _is_punctuation(character: str) -> bool:
+    return character != "" and (isMdAsciiPunct(ord(character)) or isPunctChar(character))
+
+
+def _is_loose(character: str) -> bool:
+    """Whether a character is none of a word: a space, punctuation, or the end of the line."""
+    return not character or isWhiteSpace(ord(character)) or _is_punctuation(character)
+
+
+def _may_hold(inside: str, outside: str) -> bool:
+    """Whether a sign between these two characters can open, or close, what is inside."""
+    return _is_loose(outside) or not _is_punctuation(inside)
+
+
+def _code_span(text: str) -> str:
+    fence = "`"
+    while fence in re.findall(r"`+", text):
+        fence += "`"
+    padded = text[0] == "`" or text[-1] == "`"
+    padded = padded or (text[0] == " " and text[-1] == " " and text.strip(" ") != "")
+    return f"{fence} {text} {fence}" if padded else f"{fence}{text}{fence}"
+
+
+def _target(mark: Json) -> str:
+    return "](" + _destination(mark["attrs"]["href"], mark["attrs"].get("title")) + ")"
+
+
+def _picture(attrs: Json) -> str:
+    alt = _escape(_SPACES.sub(" ", attrs["alt"] or ""), in_link=True)
+    return f"![{alt}](" + _destination(attrs["src"], attrs["title"]) + ")"
+
+
+def _destination(address: str, title: str | None) -> str:
+    address = _PARSER.normalizeLink(address)
+    signs = r"[\s<>\\]" if _balanced(address) else r"[\s<>\\()]"
+    address = re.sub(signs, lambda match: f"%{ord(match.group()):02X}", address)
+    if not title:
+        return address
+    title = re.sub(r'[\\"&]', lambda match: "\\" + match.group(), _SPACES.sub(" ", title))
+    return f'{address} "{title}"'
+
+
+def _balanced(address: str) -> bool:
+    """Whether the brackets of an address match, which Markdown then takes as they are."""
+    depth = 0
+    for character in address:
+        depth += (character == "(") - (character == ")")
+        if not 0 <= depth <= 20:
+            return False
+    return depth == 0

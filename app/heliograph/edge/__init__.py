@@ -1,0 +1,8 @@
+"""The edge: what clients talk to. Validates, authorises, delegates; decides nothing."""
+
+from heliograph.edge.api import create_api
+from heliograph.edge.gateway import Gateway
+from heliograph.edge.services import Services
+from heliograph.edge.socket import register_events
+
+__all__ = ["Gateway", "Services", "create_api", "register_events"]

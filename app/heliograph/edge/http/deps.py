@@ -1,0 +1,45 @@
+"""What HTTP routes ask for by type: the services, the caller, a page of a list."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Query, Request
+
+from heliograph.edge.services import Services
+from heliograph.errors import Forbidden, Unauthenticated
+from heliograph.principal import Principal
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+TheServices = Annotated[Services, Depends(_services)]
+
+
+async def _current_user(request: Request, services: TheServices) -> Principal:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated(
+            "send a token: Authorization: Bearer <token or API key>", code="token_missing"
+        )
+    user = await services.identity.authenticate(token, allow_api_key=True)
+    if user.role == "pending":
+        raise Forbidden("an administrator has not admitted this account yet")
+    return user
+
+
+CurrentUser = Annotated[Principal, Depends(_current_user)]
+
+
+async def _current_admin(user: CurrentUser) -> Principal:
+    if not user.is_admin:
+        raise Forbidden("for administrators only")
+    return user
+
+
+CurrentAdmin = Annotated[Principal, Depends(_current_admin)]
+
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="Entries to pass over.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Entries to return at most.")]

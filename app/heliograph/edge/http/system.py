@@ -1,0 +1,74 @@
+"""The application's own facts: version, configuration for clients, usage, probes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from heliograph import __version__
+from heliograph.edge.http.deps import TheServices
+from heliograph.errors import ConfigurationError
+
+router = APIRouter(tags=["system"])
+
+_READY_SECONDS = 3.0
+
+
+@router.get("/api/version")
+async def version(services: TheServices) -> dict[str, str]:
+    """The running version; pages reload when it changes."""
+    return {"version": __version__, "deployment_id": services.settings.deployment_id}
+
+
+@router.get("/api/config")
+async def config(services: TheServices) -> dict[str, Any]:
+    """What a client needs to know before it signs in. Times in seconds."""
+    settings = services.settings
+    return {
+        "status": True,
+        "name": "Heliograph",
+        "version": __version__,
+        "features": {
+            "auth": True,
+            "enable_signup": settings.enable_signup and not settings.jwt_jwks_url,
+            "enable_websocket": settings.enable_websocket_support,
+            "enable_channels": True,
+            "enable_notes": True,
+        },
+        "socket": {
+            "path": "/ws/socket.io",
+            "transports": settings.transports,
+            "heartbeat_interval": settings.websocket_heartbeat_interval,
+            "ping_interval": settings.websocket_server_ping_interval,
+            "ping_timeout": settings.websocket_server_ping_timeout,
+            "recovery_seconds": settings.connection_recovery_seconds,
+            "call_timeout": settings.websocket_event_caller_timeout,
+            "max_message_bytes": settings.websocket_max_message_bytes,
+        },
+    }
+
+
+@router.get("/api/usage")
+async def usage(services: TheServices) -> dict[str, Any]:
+    """Models in use and people connected, now."""
+    return services.sessions.summary()
+
+
+@router.get("/health")
+async def health() -> dict[str, bool]:
+    """Whether the process is alive."""
+    return {"status": True}
+
+
+@router.get("/ready")
+async def ready(services: TheServices, response: Response) -> dict[str, Any]:
+    """Whether requests can be served: the database answers."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            await services.database.check()
+    except (ConfigurationError, TimeoutError) as error:
+        response.status_code = 503
+        return {"status": False, "detail": str(error) or "the database does not answer"}
+    return {"status": True}

@@ -1,0 +1,33 @@
+"""What the edge delegates to: the features of one running application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliograph.channels import Channels
+from heliograph.chat import Chat
+from heliograph.delivery import Calls, Hub, Lifecycle
+from heliograph.documents import Documents, Notes
+from heliograph.identity import Identity
+from heliograph.sessions import Sessions
+from heliograph.settings import Settings
+from heliograph.store import Database
+from heliograph.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One application's parts, by name."""
+
+    settings: Settings
+    database: Database
+    hub: Hub
+    lifecycle: Lifecycle
+    calls: Calls
+    identity: Identity
+    sessions: Sessions
+    tasks: Tasks
+    chat: Chat
+    channels: Channels
+    documents: Documents
+    notes: Notes

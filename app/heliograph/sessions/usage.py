@@ -1,0 +1,39 @@
+"""Which models are in use: one lease per session and model, no read-modify-write."""
+
+from __future__ import annotations
+
+import time
+
+LEASE_SECONDS = 3.0
+"""Clients renew about once a second (CONTRACT section 3)."""
+
+_MAX_MODELS_PER_SESSION = 32
+
+
+class UsagePool:
+    """Leases of models by sessions."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, dict[str, float]] = {}  # sid -> model -> end of the lease
+
+    def renew(self, sid: str, model: str) -> None:
+        """The session uses the model now."""
+        mine = self._ends.setdefault(sid, {})
+        if len(mine) >= _MAX_MODELS_PER_SESSION and model not in mine:
+            del mine[min(mine, key=mine.__getitem__)]
+        mine[model] = time.monotonic() + LEASE_SECONDS
+
+    def drop(self, sid: str) -> None:
+        """The session ended."""
+        self._ends.pop(sid, None)
+
+    def models(self) -> list[str]:
+        """The models in use, sorted; leases that ran out are removed on the way."""
+        now = time.monotonic()
+        for sid, leases in list(self._ends.items()):
+            live = {model: end for model, end in leases.items() if end > now}
+            if live:
+                self._ends[sid] = live
+            else:
+                del self._ends[sid]
+        return sorted({model for leases in self._ends.values() for model in leases})

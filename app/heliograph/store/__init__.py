@@ -1,0 +1,6 @@
+"""The store: what has settled, in SQL (SQLite or PostgreSQL)."""
+
+from heliograph.store.database import Database, now_ns, now_s
+from heliograph.store.schema import current_revision, migrate, require_current
+
+__all__ = ["Database", "current_revision", "migrate", "now_ns", "now_s", "require_current"]

@@ -1,0 +1,102 @@
+"""Fixtures: a migrated database of either kind, and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from heliograph.settings import Settings
+from heliograph.store import Database, migrate
+from tests.support.postgres import postgres_server
+from tests.support.server import RunningServer, serve
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "settings(**variables): settings of this test's server")
+
+
+async def _migrate(url: str) -> None:
+    async with Database(url) as database:
+        await migrate(database)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "heliograph.db"
+    asyncio.run(_migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server with a migrated database ``template``; its URL without a database."""
+    with postgres_server() as url:
+        asyncio.run(_create_database(url, "template", "template1"))
+        asyncio.run(_migrate(f"{url}/template"))
+        yield url
+
+
+async def _create_database(url: str, name: str, template: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", "") + "/postgres")
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a migrated, empty SQLite database of this test."""
+    path = tmp_path / "heliograph.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite+aiosqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated, empty database; each test runs on both kinds."""
+    if request.param == "sqlite":
+        url: str = request.getfixturevalue("sqlite_url")
+        return url
+    server: str = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    await _create_database(server, name, "template")
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open, migrated, empty database of either kind."""
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path, sqlite_url: str) -> Settings:
+    """Settings of this test's server, with those of its ``settings`` mark."""
+    mark = request.node.get_closest_marker("settings")
+    chosen = {name.lower(): value for name, value in mark.kwargs.items()} if mark else {}
+    return Settings.model_validate(
+        {
+            "port": 0,
+            "data_dir": tmp_path,
+            "database_url": sqlite_url,
+            "auth_attempts_per_minute": 1000,
+            "echo_delay_ms": 1,
+            **chosen,
+        }
+    )
+
+
+@pytest.fixture
+async def server(settings: Settings) -> AsyncIterator[RunningServer]:
+    """A running server with an administrator ``root``."""
+    async with serve(settings) as running:
+        yield running
