@@ -25,7 +25,7 @@ CLIENTS_STAMP := $(CLIENTS)/node_modules/.installed
 # Extra arguments: make test ARGS="-k stop", make lock ARGS=--upgrade, make run ARGS="--help"
 ARGS ?=
 
-.PHONY: help venv run test lint format lock clean test-servers
+.PHONY: help venv run test lint format docs lock clean test-servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ lint: $(DEV) ## ruff, mypy strict, import layers
 format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(DEV) ## write the generated parts of docs/
+	@$(BIN)/python scripts/generate-docs
 
 lock: $(DEV) ## pin requirements again (ARGS=--upgrade for newer versions)
 	@scripts/lock $(ARGS)

@@ -11,9 +11,7 @@ from heliograph.asgi import Application
 from heliograph.delivery import WebSocketProtocol
 from heliograph.errors import ConfigurationError
 from heliograph.settings import Settings
-from heliograph.telemetry import configure_logging, get_logger
-
-log = get_logger(__name__)
+from heliograph.telemetry import configure_logging, metrics
 
 _GRACE_SECONDS = 5
 _COLLECTOR_THRESHOLD = 50_000
@@ -90,6 +88,9 @@ def serve_forever(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     application = Application(settings)
+    metrics.watch_sessions(lambda: len(application.services.hub.sessions))
+    if settings.metrics_port:
+        metrics.serve_metrics(settings.host, settings.metrics_port)
     server = Server(application, uvicorn_config(application), address)
     try:
         server.run(sockets=[listener])

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of `/metrics` (Prometheus) on `HOST`; 0: off."
+    )
     deployment_id: str = Field("", description="Told by `/api/version`; a change reloads pages.")
 
     @field_validator("websocket_transports", mode="before")

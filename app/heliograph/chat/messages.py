@@ -76,7 +76,7 @@ class MessageRepository:
             if chat is None:
                 raise NotFound(f"no chat {chat_id}")
             if question is not None:
-                await _insert_new(session, chat_id, question)
+                await insert_new(session, chat_id, question)
             there = (
                 await session.execute(
                     select(Message.state, Message.role).where(
@@ -89,7 +89,7 @@ class MessageRepository:
             if there is not None and there.state == "streaming":
                 raise Conflict(f"message {answer.id} is being answered", code="in_flight")
             if there is None:
-                await _insert_new(session, chat_id, answer, state="streaming")
+                await insert_new(session, chat_id, answer, state="streaming")
             else:
                 kept = {} if keep_content else {"content": ""}
                 await session.execute(
@@ -216,9 +216,10 @@ class MessageRepository:
         return cast("CursorResult[Any]", result).rowcount
 
 
-async def _insert_new(
+async def insert_new(
     session: AsyncSession, chat_id: str, message: NewMessage, *, state: str = "finished"
 ) -> None:
+    """Insert a message after the chat's last one, unless its id is taken."""
     taken = await session.scalar(
         select(Message.id).where(Message.chat_id == chat_id, Message.id == message.id)
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import engineio
@@ -25,7 +25,7 @@ from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty, SocketIsClosedError
 
 from heliograph.delivery.queue import OutboundQueue
-from heliograph.telemetry import get_logger
+from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ class _WebSocket(WebSocket):  # type: ignore[misc]
         return await super().__call__(environ)
 
     async def close(self) -> None:
-        """Close with ``close_with``; the transport is aborted when the peer does not take the close frame."""
+        """Close with ``close_with``; abort when the peer does not take the close frame."""
         code, reason = self.close_with
         try:
             async with asyncio.timeout(_ABORT_AFTER_SECONDS):
@@ -90,7 +90,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             return
         unit = list(packets)
         if not self.queue.has_room(unit):
-            self.server.on_slow_consumer(self.sid)
+            metrics.SLOW_CONSUMERS.inc()
             log.warning("engine.slow_consumer", queued=self.queue.qsize(), bytes=self.queue.bytes)
             self.end(1013, "slow_consumer: the client does not read its messages")
             return
@@ -228,7 +228,6 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
 class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     """An Engine.IO server whose sockets are :class:`EngineSocket`."""
 
-    on_slow_consumer: Callable[[str], None]
     queue_packets: int
     queue_bytes: int
 

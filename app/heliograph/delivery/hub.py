@@ -17,7 +17,7 @@ from typing import Any
 from heliograph.delivery.broker import Broker, Position
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.session import Session
-from heliograph.telemetry import get_logger
+from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
@@ -201,6 +201,7 @@ class Hub:
             return
         if seq is not None:
             room.position = Position(room.position.epoch, seq)
+        metrics.EVENTS_OUT.inc(len(room.members))
         for session in list(room.members.values()):
             if frame.control is None:
                 if session.live:

@@ -30,7 +30,7 @@ from heliograph.delivery.lifecycle import Lifecycle
 from heliograph.delivery.session import Session
 from heliograph.errors import HeliographError, RateLimited
 from heliograph.principal import Principal
-from heliograph.telemetry import get_logger
+from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
@@ -113,17 +113,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         self._waiting_packets: dict[str, packet.Packet] = {}
         self._empty = asyncio.Event()
         self._empty.set()
-        self.slow_consumers = 0
         self.eio.queue_packets = queue_packets
         self.eio.queue_bytes = queue_bytes
-        self.eio.on_slow_consumer = self._count_slow_consumer
         hub.on_put_out = self.put_out
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
-
-    def _count_slow_consumer(self, _eio_sid: str) -> None:
-        self.slow_consumers += 1
 
     # -- transports ------------------------------------------------------------------
 
@@ -217,6 +212,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         try:
             user = await self._admission(_token(auth, client.environ))
         except HeliographError as refusal:
+            metrics.HANDSHAKES.labels(refusal.code).inc()
             data = {"message": refusal.message, "data": refusal.as_dict()}
             self._reply(client, packet.CONNECT_ERROR, data)
             client.connecting = False
@@ -226,6 +222,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if user is not None and isinstance(pid, str):
             said = offset if isinstance(offset, str) else None
             session = await self.lifecycle.recover(pid, said, user, client.socket)
+            metrics.RECOVERIES.labels("recovered" if session else "not_recovered").inc()
         recovered = session is not None
         if session is None:
             wanted = auth.get("recovery") is not False
@@ -234,6 +231,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if self._clients.get(eio_sid) is not client:  # gone while we looked it up
             self.lifecycle.detach(session, client.socket)
             return
+        metrics.HANDSHAKES.labels("accepted").inc()
         client.session = session
         if client.connect_timer is not None:
             client.connect_timer.cancel()
@@ -260,6 +258,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if not self._within_budget(client) or len(client.inbox) >= _MAX_INBOX:
             self._refuse_flood(client, event)
             return
+        metrics.EVENTS_IN.inc()
         client.inbox.append(event)
         if client.worker is None:
             client.worker = asyncio.create_task(self._work(client))
@@ -276,6 +275,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def _refuse_flood(self, client: _Client, event: Inbound) -> None:
         assert client.session is not None
+        metrics.RATE_LIMITED.inc()
         client.refused += 1
         if client.refused > _FLOOD_FACTOR * self._per_second * _BURST_SECONDS:
             client.socket.end(1008, "rate_limited: too many events", flush=True)

@@ -308,15 +308,16 @@ def _code_span(text: str) -> str:
 
 
 def _target(mark: Json) -> str:
-    return "](" + _destination(mark["attrs"]["href"], mark["attrs"].get("title")) + ")"
+    return "](" + destination(mark["attrs"]["href"], mark["attrs"].get("title")) + ")"
 
 
 def _picture(attrs: Json) -> str:
     alt = _escape(_SPACES.sub(" ", attrs["alt"] or ""), in_link=True)
-    return f"![{alt}](" + _destination(attrs["src"], attrs["title"]) + ")"
+    return f"![{alt}](" + destination(attrs["src"], attrs["title"]) + ")"
 
 
-def _destination(address: str, title: str | None) -> str:
+def destination(address: str, title: str | None) -> str:
+    """What stands in the brackets behind a link: its address, as Markdown writes it, and title."""
     address = _PARSER.normalizeLink(address)
     signs = r"[\s<>\\]" if _balanced(address) else r"[\s<>\\()]"
     address = re.sub(signs, lambda match: f"%{ord(match.group()):02X}", address)

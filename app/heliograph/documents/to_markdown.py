@@ -159,8 +159,10 @@ def _spread(row: Json) -> list[Json]:
 
 
 def _cell_text(cell: Json) -> str:
-    parts = (inline_text(content) for content in _text_blocks(cell.get("content", [])))
-    return " ".join(part for part in parts if part).replace("|", "\\|")
+    nodes: list[Json] = []
+    for content in _text_blocks(cell.get("content", [])):
+        nodes += [{"type": "hardBreak"}, *content]
+    return inline_text(nodes).replace("|", "\\|")
 
 
 def _text_blocks(blocks: Iterable[Json]) -> Iterator[list[Json]]:

@@ -81,6 +81,7 @@ class Connection:
         self._refused: ClientError | None = None
         self._calls: OrderedDict[str, asyncio.Task[Any]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._returning: asyncio.Task[None] | None = None
         self._socket = self._create_socket()
 
     def _create_socket(self) -> socketio.AsyncClient:
@@ -184,17 +185,18 @@ class Connection:
             await asyncio.sleep(self._heartbeat)
             await self.emit("heartbeat", {})
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- from the library. Plain functions, so that the order of events is kept ---------
 
     def _connected(self) -> None:
         if self._opened and not self._closed:
             # Not awaited here: the library counts the time against connecting.
-            self._spawn(self._come_back())
+            self._returning = self._spawn(self._come_back())
 
     async def _come_back(self) -> None:
         try:
@@ -220,6 +222,8 @@ class Connection:
     def _disconnected(self, reason: str = "") -> None:
         if self._closed or not self._opened:
             return
+        if self._returning is not None:
+            self._returning.cancel()  # it waits for an answer that cannot come any more
         if reason == self._socket.reason.SERVER_DISCONNECT:
             self._end(ClientError("the server ended the session: sign in again"))
         else:

@@ -9,15 +9,16 @@ shown only by opening it anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from heliograph.terminal.answer import Answer, Ending, Piece
 from heliograph.terminal.api import Api
 from heliograph.terminal.events import ChatEvent, error_text, mapping, text
 from heliograph.terminal.failures import ClientError, ConnectionGone
+from heliograph.terminal.history import Turn, branch_of, ending_of, messages_of, streams_of
 from heliograph.terminal.render import Screen
 
 _HISTORY_SHOWN = 20
@@ -41,15 +42,6 @@ class Wire(Protocol):
         """Send."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A message of the open chat that has its final content."""
-
-    id: str
-    role: str
-    content: str
-
-
 class Conversation:
     """The open chat.
 
@@ -69,6 +61,8 @@ class Conversation:
         self._tasks: list[str] = []
         self._sources: list[Mapping[str, Any]] = []
         self._held: list[ChatEvent] | None = None
+        self._repair: asyncio.Task[None] | None = None
+        self._gap_given_up = False
         self._begun = False
         self._title = ""
         self.on_answered: Callable[[], None] = _nothing
@@ -133,8 +127,8 @@ class Conversation:
             models = mapping(chat.get("chat")).get("models")
             if isinstance(models, list) and models and isinstance(models[0], str):
                 self.model = models[0]
-            self.turns = _branch(chat)
-            streams = _streams(reply)
+            self.turns = branch_of(chat)
+            streams = streams_of(reply)
             in_flight = next((t for t in reversed(self.turns) if t.id in streams), None)
             if in_flight is not None:
                 self.turns = self.turns[: self.turns.index(in_flight)]
@@ -179,10 +173,33 @@ class Conversation:
         elif self._held is not None:
             self._held.append(event)
         elif event.chat_id == self.chat_id and self.chat_id:
-            self._take(event)
+            if self._leaves_gap(event):
+                self._held = [event]
+                self._repair = asyncio.create_task(self._fill_gap())
+            else:
+                self._take(event)
+
+    def _leaves_gap(self, event: ChatEvent) -> bool:
+        # A delta that the server could not publish is in its log nevertheless.
+        answer = self.answer
+        return (
+            event.type == "message"
+            and event.seq is not None
+            and answer is not None
+            and answer.running
+            and answer.message_id == event.message_id
+            and event.seq > answer.seq + 1
+            and not self._gap_given_up
+        )
+
+    async def _fill_gap(self) -> None:
+        with contextlib.suppress(ConnectionGone):  # then it is filled when it is back
+            await self.on_back()
 
     def on_lost(self) -> None:
         """From now on events may be missed."""
+        if self._repair is not None:
+            self._repair.cancel()
         self._held = []
 
     async def on_back(self) -> None:
@@ -190,7 +207,8 @@ class Conversation:
 
         :raises ConnectionGone: the connection broke again.
         """
-        self._held = []
+        if self._held is None:
+            self._held = []
         try:
             if self.answer is not None and self.answer.running:
                 await self._catch_up(self.answer)
@@ -199,6 +217,7 @@ class Conversation:
         except ConnectionGone:
             raise
         except ClientError as error:
+            self._gap_given_up = True
             self._screen.error(f"what was missed could not be had: {error.message}")
         self._release()
 
@@ -211,7 +230,7 @@ class Conversation:
         request = {"chat_id": self.chat_id, "message_id": answer.message_id}
         for last_seq in (answer.seq, 0):
             reply = await self._wire.call("join-chat", {**request, "last_seq": last_seq})
-            stream = _streams(reply).get(answer.message_id)
+            stream = streams_of(reply).get(answer.message_id)
             if stream is None:
                 await self._settle(answer)
                 return
@@ -225,8 +244,8 @@ class Conversation:
         # Asked for but not yet begun: its events, or the refusal, are still to come.
         for _ in range(_RECHECKS if self._begun else 1):
             chat = await self._api.chat(self.chat_id)
-            message = mapping(_messages(chat).get(answer.message_id))
-            ending = _ending(message)
+            message = mapping(messages_of(chat).get(answer.message_id))
+            ending = ending_of(message)
             if ending is not None:
                 self._show(answer.settle(text(message.get("content"))))
                 reason = message.get("error")
@@ -269,12 +288,13 @@ class Conversation:
         elif data.get("done"):
             if isinstance(data.get("content"), str):
                 self._show(answer.settle(data["content"]))
-            answer.end(_ending(data) or Ending.FINISHED)
+            answer.end(ending_of(data) or Ending.FINISHED)
 
     # -- the answer on the screen ----------------------------------------------------
 
     def _begin(self, message_id: str) -> Answer:
         self._tasks, self._sources, self._begun = [], [], False
+        self._gap_given_up = False
         self.answer = Answer(message_id)
         return self.answer
 
@@ -318,41 +338,6 @@ class Conversation:
             self._screen.notice(f"({left_out} earlier messages)")
         for turn in self.turns[-_HISTORY_SHOWN:]:
             self._screen.said("you" if turn.role == "user" else turn.role, turn.content)
-
-
-def _messages(chat: Mapping[str, Any]) -> Mapping[str, Any]:
-    return mapping(mapping(mapping(chat.get("chat")).get("history")).get("messages"))
-
-
-def _branch(chat: Mapping[str, Any]) -> list[Turn]:
-    """The messages from the first to the current one, by their parents."""
-    messages = _messages(chat)
-    current = mapping(mapping(chat.get("chat")).get("history")).get("currentId")
-    branch: list[Turn] = []
-    seen: set[str] = set()
-    while isinstance(current, str) and current in messages and current not in seen:
-        seen.add(current)
-        message = mapping(messages[current])
-        role = text(message.get("role")) or "assistant"
-        branch.append(Turn(current, role, text(message.get("content"))))
-        current = message.get("parentId")
-    return branch[::-1]
-
-
-def _streams(reply: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    streams = reply.get("streams")
-    entries = [mapping(entry) for entry in streams] if isinstance(streams, list) else []
-    return {text(entry.get("message_id")): entry for entry in entries}
-
-
-def _ending(message: Mapping[str, Any]) -> Ending | None:
-    """How a stored message ended, or ``None`` while it is in flight."""
-    if message.get("error"):
-        return Ending.FAILED
-    state = text(message.get("state"))
-    if state in ("stopped", "interrupted"):
-        return Ending(state)
-    return Ending.FINISHED if message.get("done") is True else None
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +10,19 @@ from typing import Any
 from heliograph.terminal.api import Api
 from heliograph.terminal.conversation import Conversation
 from heliograph.terminal.events import ChatEvent
-from heliograph.terminal.failures import ConnectionGone
+from heliograph.terminal.failures import ClientError, ConnectionGone
 from heliograph.terminal.render import Screen
 
 CHAT = "chat-1"
+
+
+async def turn_until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until ``condition()``; for things that take turns, not time."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come to that")
 
 
 class Tty(io.StringIO):
@@ -55,10 +65,14 @@ class FakeApi(Api):
 
 
 class FakeWire:
-    """Answers ``join-chat`` with :attr:`streams`; ``None`` means the connection is away."""
+    """Answers ``join-chat`` with :attr:`streams`; ``None`` means the connection is away.
+
+    :ivar refusal: words that it refuses with instead.
+    """
 
     def __init__(self) -> None:
         self.streams: list[dict[str, Any]] | None = []
+        self.refusal = ""
         self.joins: list[Mapping[str, Any]] = []
 
     @property
@@ -70,6 +84,8 @@ class FakeWire:
         self.joins.append(payload)
         if self.streams is None:
             raise ConnectionGone("away")
+        if self.refusal:
+            raise ClientError(self.refusal)
         return {"chat_id": payload["chat_id"], "streams": self.streams}
 
     async def emit(self, event: str, payload: Mapping[str, Any]) -> None:
@@ -100,6 +116,10 @@ class Stage:
         """Of the answer in flight."""
         assert self.conversation.answer is not None
         return self.conversation.answer.message_id
+
+    async def streaming(self) -> None:
+        """Let the loop turn until an answer is in flight."""
+        await turn_until(lambda: self.conversation.streaming)
 
     def event(self, kind: str, seq: int | None = None, **data: Any) -> None:
         """The server sends an event of the answer in flight."""

@@ -9,6 +9,8 @@ import pytest
 
 from heliograph.terminal import conversation as module
 from heliograph.terminal.answer import Ending
+from heliograph.terminal.events import ChatEvent
+from heliograph.terminal.failures import ConnectionGone
 from tests.unit.terminal.fakes import CHAT, Stage
 
 
@@ -66,8 +68,6 @@ async def test_a_message_is_sent_with_the_history_and_its_parent(stage: Stage) -
 async def test_events_of_other_messages_are_not_shown(
     stage: Stage, asked: asyncio.Task[Ending]
 ) -> None:
-    from heliograph.terminal.events import ChatEvent
-
     stage.conversation.on_event(ChatEvent(CHAT, "other", "message", {"content": "no"}, 1))
     stage.conversation.on_event(ChatEvent("c2", stage.message_id, "message", {"content": "no"}, 1))
     stage.done()
@@ -108,7 +108,7 @@ async def test_a_connection_that_breaks_while_catching_up_loses_nothing(
     stage.delta(1, "one ")
     stage.conversation.on_lost()
     stage.wire.streams = None
-    with pytest.raises(module.ConnectionGone):
+    with pytest.raises(ConnectionGone):
         await stage.conversation.on_back()
     stage.delta(3, "lost with that connection")
     stage.conversation.on_lost()
@@ -117,6 +117,30 @@ async def test_a_connection_that_breaks_while_catching_up_loses_nothing(
     stage.done()
     await asked
     assert stage.shown == "one two three\n"
+
+
+async def test_a_gap_in_the_numbers_is_filled_in_its_place(
+    stage: Stage, asked: asyncio.Task[Ending]
+) -> None:
+    stage.delta(1, "one ")
+    stage.stream(3, "two three ", from_seq=1)
+    stage.delta(3, "three ")
+    stage.delta(4, "four")
+    stage.done()
+    await asked
+    assert stage.shown == "one two three four\n"
+
+
+async def test_a_gap_that_cannot_be_filled_is_said_once(
+    stage: Stage, asked: asyncio.Task[Ending]
+) -> None:
+    stage.wire.refusal = "the chat is gone"
+    stage.delta(3, "three ")
+    stage.delta(5, "five")
+    stage.done()
+    await asked
+    assert stage.shown == "three five\n"
+    assert stage.said.count("what was missed could not be had: the chat is gone") == 1
 
 
 async def test_an_end_that_was_missed_is_taken_from_the_store(
@@ -210,8 +234,7 @@ async def test_opening_a_chat_shows_its_branch_and_streams_the_rest(stage: Stage
     }
     stage.wire.streams = [{"message_id": "a", "seq": 2, "from_seq": 0, "content": "Roses "}]
     opening = asyncio.create_task(stage.conversation.open(CHAT))
-    while not stage.conversation.streaming:
-        await asyncio.sleep(0)
+    await stage.streaming()
     stage.delta(2, "Roses ")
     stage.delta(3, "are red")
     stage.done()

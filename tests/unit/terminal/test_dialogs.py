@@ -11,6 +11,7 @@ import pytest
 from heliograph.terminal.dialogs import PromptDialogs, ScriptedDialogs
 from heliograph.terminal.events import ChatEvent
 from heliograph.terminal.render import Screen
+from tests.unit.terminal.fakes import turn_until
 
 
 def call(kind: str, **data: Any) -> ChatEvent:
@@ -71,8 +72,7 @@ async def dialogs(screen: Screen) -> PromptDialogs:
 
 
 async def opened(dialogs: PromptDialogs) -> None:
-    while dialogs.waiting is None:
-        await asyncio.sleep(0)
+    await turn_until(lambda: dialogs.waiting is not None)
 
 
 @pytest.mark.parametrize(

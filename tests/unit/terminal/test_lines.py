@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -16,10 +17,8 @@ def pipe() -> Iterator[tuple[int, int]]:
     ends = os.pipe()
     yield ends
     for end in ends:
-        try:
+        with contextlib.suppress(OSError):
             os.close(end)
-        except OSError:
-            pass
 
 
 async def test_lines_come_whole_and_the_end_is_told(pipe: tuple[int, int]) -> None:
@@ -27,7 +26,7 @@ async def test_lines_come_whole_and_the_end_is_told(pipe: tuple[int, int]) -> No
     lines = Lines(taken.put_nowait, pipe[0])
     lines.start()
     try:
-        os.write(pipe[1], "one\r\ntw".encode())
+        os.write(pipe[1], b"one\r\ntw")
         assert await taken.get() == "one"
         os.write(pipe[1], "ö\nrest".encode())
         os.close(pipe[1])

@@ -1,0 +1,45 @@
+"""Counters of one process, in Prometheus's form. No room, user or document in a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import Counter, Gauge, start_http_server
+
+from heliograph.errors import ConfigurationError
+
+HANDSHAKES = Counter(
+    "heliograph_handshakes", "CONNECT packets by result: accepted, or the refusal's code.",
+    ["result"],
+)  # fmt: skip
+RECOVERIES = Counter(
+    "heliograph_recoveries", "Returning clients by outcome: recovered, or not_recovered.",
+    ["outcome"],
+)  # fmt: skip
+EVENTS_IN = Counter("heliograph_events_received", "Events that clients sent.")
+EVENTS_OUT = Counter("heliograph_events_delivered", "Events written for sessions in rooms.")
+SLOW_CONSUMERS = Counter(
+    "heliograph_slow_consumers_closed", "Clients closed because they did not read."
+)
+RATE_LIMITED = Counter("heliograph_rate_limited_events", "Events refused: sent too fast.")
+_SESSIONS = Gauge("heliograph_sessions", "Sessions of this replica, also those away for a moment.")
+
+
+def watch_sessions(count: Callable[[], int]) -> None:
+    """Read the number of sessions from ``count`` at each scrape."""
+    _SESSIONS.set_function(count)
+
+
+def serve_metrics(host: str, port: int) -> WSGIServer:
+    """Serve ``/metrics`` on a port of its own, in a thread.
+
+    :raises ConfigurationError: the port cannot be had.
+    """
+    try:
+        server, _ = start_http_server(port, addr=host)
+    except OSError as error:
+        raise ConfigurationError(
+            f"METRICS_PORT: cannot listen on {host}:{port}: {error.strerror}"
+        ) from None
+    return server

@@ -1,0 +1,104 @@
+"""The store on both databases: migrations, transactions, writers at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import IntegrityError
+
+from heliograph.errors import ConfigurationError
+from heliograph.identity import Users
+from heliograph.store import Database, current_revision, migrate, require_current
+from heliograph.store.models import Base, User
+
+
+async def test_migrations_make_exactly_the_tables_of_the_models(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    before = await current_revision(database)
+    assert before
+    assert await migrate(database) == before
+
+
+async def test_several_may_migrate_at_once(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    several = [Database(url) for _ in range(3)]
+    revisions = await asyncio.gather(*(migrate(database) for database in several))
+    assert len(set(revisions)) == 1
+    for database in several:
+        await database.engine.dispose()
+
+
+async def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
+    async with Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}") as database:
+        with pytest.raises(ConfigurationError, match="heliograph migrate"):
+            await require_current(database)
+
+
+async def test_an_unreachable_database_is_named_without_its_password() -> None:
+    url = "postgresql+asyncpg://me:hunter2@127.0.0.1:1/x"
+    async with Database(url) as database:
+        with pytest.raises(ConfigurationError, match="DATABASE_URL") as refusal:
+            await database.check()
+    assert "hunter2" not in str(refusal.value)
+
+
+async def test_a_failed_write_changes_nothing(database: Database) -> None:
+    users = Users(database)
+    await users.add("a", "Ann", "ann@example.org", None, "user")
+    with pytest.raises(IntegrityError):
+        async with database.write() as session:
+            await session.execute(text("UPDATE users SET name = 'changed'"))
+            await session.execute(
+                text("INSERT INTO api_keys (user_id, key_hash, created_at) VALUES ('nobody','x',1)")
+            )
+    ann = await users.get("a")
+    assert ann is not None
+    assert ann.name == "Ann"
+
+
+async def test_many_writers_at_once_all_succeed(database: Database) -> None:
+    users = Users(database)
+    await asyncio.gather(
+        *(users.add(f"u{n}", f"U{n}", f"u{n}@example.org", None, "user") for n in range(40))
+    )
+    async with database.read() as session:
+        found = (await session.scalars(select(User))).all()
+    assert len(found) == 40
+    assert [user.role for user in found].count("admin") == 1
+
+
+async def test_an_address_can_be_taken_once(database: Database) -> None:
+    users = Users(database)
+    made = await asyncio.gather(
+        *(users.add(f"u{n}", "Ann", "ann@example.org", None, "user") for n in range(5))
+    )
+    assert [user is not None for user in made].count(True) == 1
+
+
+async def test_activity_of_a_deleted_user_is_passed_over(database: Database) -> None:
+    users = Users(database)
+    await users.add("a", "Ann", "ann@example.org", None, "user")
+    await users.touch({"a": 77, "gone": 78})
+    ann = await users.get("a")
+    assert ann is not None
+    assert ann.last_active_at == 77
+
+
+async def test_search_takes_wildcards_literally(database: Database) -> None:
+    users = Users(database)
+    await users.add("a", "Ann_1", "ann@example.org", None, "user")
+    await users.add("b", "Annx1", "ben@example.org", None, "user")
+    found, total = await users.page("ann_1", 0, 10)
+    assert ([user.id for user in found], total) == (["a"], 1)
