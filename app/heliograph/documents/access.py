@@ -102,7 +102,10 @@ class Access:
             raise BadPayload(f"no user {unknown[0]}", path="access_grants")
         return wanted
 
-    async def replace(self, document_id: str, grants: Mapping[str, str]) -> None:
-        """Store new grants; from here on they count."""
+    async def replace(self, document_id: str, grants: Mapping[str, str]) -> set[str]:
+        """Store new grants; from here on they count. Those who may no longer read."""
+        before = await self._grants.rights(document_id)
         await self._grants.replace(document_id, grants)
         self.forget(document_id)
+        lost = (before.grants.keys() if before else set()) - grants.keys()
+        return lost - await self._grants.admins(lost) if lost else set()

@@ -30,12 +30,14 @@ class Logged:
     :ivar snapshot: whole state up to ``snapshot_seq``; ``None`` for nothing.
     :ivar updates: those after the snapshot, in order.
     :ivar seq: of the last one.
+    :ivar updated_at: when it came, nanoseconds since 1970.
     """
 
     snapshot: bytes | None
     snapshot_seq: int
     updates: Sequence[bytes]
     seq: int
+    updated_at: int
 
     @property
     def size(self) -> int:

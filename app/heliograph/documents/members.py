@@ -141,6 +141,18 @@ class Members:
         self._hub.leave(session, document_room(document_id))
         await self._say_gone(member, gone)
 
+    def clear(self, document_id: str) -> list[Member]:
+        """Forget all members of a document that is gone, and return them."""
+        presence = self._documents.pop(document_id, _Presence())
+        for member in presence.members.values():
+            if member.away is not None:
+                member.away.cancel()
+            mine = self._of_session[member.session.sid]
+            mine.discard(document_id)
+            if not mine:
+                del self._of_session[member.session.sid]
+        return list(presence.members.values())
+
     async def _say_gone(self, member: Member, cursors: bytes | None) -> None:
         await self._remove_cursors(member, cursors)
         if member.present:

@@ -15,24 +15,21 @@ Markdown. Call it outside of a transaction, in the document's own thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pycrdt
 
-from heliograph.documents.alignment import align, text_edits
 from heliograph.documents.fragment import (
     Element,
     Json,
-    attributes_to_marks,
     insert_nodes,
-    marks_to_attributes,
     node_to_json,
     note_fragment,
     plain,
 )
 from heliograph.documents.from_markdown import markdown_to_json
-from heliograph.documents.inline import destination
+from heliograph.documents.merge_text import apply_steps, merge_inline
 from heliograph.documents.normal import normal_blocks
 from heliograph.documents.schema import CELLS, LISTS, TEXT_BLOCKS
 from heliograph.documents.to_markdown import block_markdown
@@ -46,7 +43,6 @@ _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "tableHeader": {"align": None},
     "tableCell": {"align": None},
 }
-_MARKS = ("bold", "italic", "strike", "code", "link")
 
 
 def merge_markdown(doc: pycrdt.Doc[Any], markdown: str, *, extensions: bool = True) -> bytes | None:
@@ -77,7 +73,7 @@ def merge_markdown(doc: pycrdt.Doc[Any], markdown: str, *, extensions: bool = Tr
 def _merge_children(parent: Element, new: Sequence[Json]) -> None:
     """Make the children of an element say what `new` says; children that say nothing stay."""
     tag = parent.tag if isinstance(parent, pycrdt.XmlElement) else None
-    told = [(index, _said(tag, node_to_json(child))) for index, child in _children(parent)]
+    told = [(index, _said(tag, node_to_json(child))) for index, child in enumerate(parent.children)]
     told = [(index, said) for index, said in told if said]
     nodes = [(node, _said(tag, [node])) for node in new]
     units = _units([(node, said) for node, said in nodes if said], [said for _, said in told])
@@ -104,38 +100,8 @@ def _merge_children(parent: Element, new: Sequence[Json]) -> None:
     def insert(index: int, j: int) -> int:
         return insert_nodes(parent, index, units[j][0])
 
-    _apply(parent, [index for index, _ in told], olds, news, mergeable, turn, insert)
+    apply_steps(parent, [index for index, _ in told], olds, news, mergeable, turn, insert)
     _complete(parent, tag)
-
-
-def _apply(
-    parent: Element,
-    places: Sequence[int],
-    olds: Sequence[str],
-    news: Sequence[str],
-    mergeable: Callable[[int, int], bool],
-    turn: Callable[[int, int], None],
-    insert: Callable[[int, int], int],
-) -> None:
-    """Carry out an alignment on the children of an element; `places` are their indices."""
-    # From the first to the last; `shift` is how far the indices of what follows have moved.
-    steps = align(olds, news, mergeable)
-    shift = 0
-    at = 0
-    for i, j in steps:
-        if i is None and j is not None:
-            after = insert(at, j)
-            shift += after - at
-            at = after
-        elif i is not None:
-            at = places[i] + shift
-            if j is None:
-                del parent.children[at]
-                shift -= 1
-            else:
-                if olds[i] != news[j]:
-                    turn(at, j)
-                at += 1
 
 
 def _said(parent: str | None, nodes: list[Json]) -> list[str]:
@@ -183,10 +149,6 @@ def _units(new: list[tuple[Json, list[str]]], olds: Iterable[list[str]]) -> list
     return units
 
 
-def _children(parent: Element) -> list[tuple[int, object]]:
-    return list(enumerate(parent.children))
-
-
 def _complete(parent: Element, tag: str | None) -> None:
     """Give an element the paragraph that the editor's schema asks for."""
     if tag in ("listItem", "taskItem"):
@@ -210,112 +172,6 @@ def _merge_element(element: pycrdt.XmlElement, node: Json) -> None:
             else:
                 element.attributes[name] = wanted
     if node["type"] in TEXT_BLOCKS:
-        _merge_inline(element, node.get("content", []), code=node["type"] == "codeBlock")
+        merge_inline(element, node.get("content", []), code=node["type"] == "codeBlock")
     else:
         _merge_children(element, node.get("content", []))
-
-
-def _merge_inline(element: pycrdt.XmlElement, nodes: Iterable[Json], *, code: bool) -> None:
-    """Make a paragraph's texts, breaks and images those of `nodes`."""
-    units: list[list[Json]] = []
-    for node in nodes:
-        if node["type"] == "text" and units and units[-1][0]["type"] == "text":
-            units[-1].append(node)
-        else:
-            units.append([node])
-    told = [(index, node_to_json(child)) for index, child in _children(element)]
-    told = [(index, each) for index, each in told if each]
-    if told and units and not code:
-        _keep_last_spaces(told[-1][1], units[-1])
-
-    def mergeable(i: int, j: int) -> bool:
-        is_text = isinstance(element.children[told[i][0]], pycrdt.XmlText)
-        return is_text and units[j][0]["type"] == "text"
-
-    _apply(
-        element,
-        [index for index, _ in told],
-        [_inline_key(each) for _, each in told],
-        [_inline_key(unit) for unit in units],
-        mergeable,
-        lambda index, j: _merge_text(cast(pycrdt.XmlText, element.children[index]), units[j]),
-        lambda index, j: insert_nodes(element, index, units[j]),
-    )
-
-
-def _keep_last_spaces(old: list[Json], new: list[Json]) -> None:
-    """Somebody may be typing: a space at the end of a paragraph is no difference."""
-    if old[-1]["type"] == "text" and new[-1]["type"] == "text":
-        text = old[-1]["text"]
-        new[-1] = {**new[-1], "text": new[-1]["text"].rstrip() + text[len(text.rstrip()) :]}
-
-
-def _inline_key(nodes: Iterable[Json]) -> str:
-    parts = []
-    for node in nodes:
-        if node["type"] == "text":
-            marks = _spoken(marks_to_attributes(node.get("marks")))
-            parts.append((node["text"], sorted(marks.items())))
-        else:
-            attrs = node.get("attrs", {})
-            parts.append((node["type"], [(k, str(attrs.get(k))) for k in ("src", "alt", "title")]))
-    return repr(parts)
-
-
-def _spoken(attributes: dict[str, Any] | None) -> dict[str, str]:
-    """The marks of a piece of text that Markdown knows, as something to compare."""
-    out = {}
-    for mark in attributes_to_marks(attributes):
-        if mark["type"] == "link":
-            attrs = mark.get("attrs", {})
-            href, title = attrs.get("href"), attrs.get("title")
-            if isinstance(href, str):
-                out["link"] = destination(href, title if isinstance(title, str) else None)
-        elif mark["type"] in _MARKS:
-            out[mark["type"]] = ""
-    return out
-
-
-def _merge_text(text: pycrdt.XmlText, nodes: Sequence[Json]) -> None:
-    pieces = text.diff()
-    if not all(isinstance(piece, str) for piece, _ in pieces):
-        text.clear()
-        pieces = []
-    old = "".join(piece for piece, _ in pieces)
-    new = "".join(node["text"] for node in nodes)
-    for i1, i2, j1, j2 in reversed(text_edits(old, new)):
-        start, end = len(old[:i1].encode()), len(old[:i2].encode())
-        if end > start:
-            del text[start:end]
-        at = 0
-        for node in nodes:
-            part = node["text"][max(j1 - at, 0) : max(j2 - at, 0)]
-            at += len(node["text"])
-            if part:
-                text.insert(start, part, marks_to_attributes(node.get("marks")))
-                start += len(part.encode())
-    _merge_marks(text, nodes)
-
-
-def _merge_marks(text: pycrdt.XmlText, nodes: Iterable[Json]) -> None:
-    """Set and remove marks where they differ, over text that is already the same."""
-    have = [(piece, attributes or {}) for piece, attributes in text.diff()]
-    at = 0
-    for node in nodes:
-        left = node["text"]
-        attributes = marks_to_attributes(node.get("marks"))
-        wanted = _spoken(attributes)
-        while left:
-            piece, held = have[0]
-            part = min(len(piece), len(left))
-            end = at + len(left[:part].encode())
-            spoken = _spoken(held)
-            change = {
-                name: attributes.get(name)
-                for name in _MARKS
-                if spoken.get(name) != wanted.get(name)
-            }
-            if change:
-                text.format(at, end, change)
-            at, left = end, left[part:]
-            have[:1] = [(piece[part:], held)] if part < len(piece) else []

@@ -87,6 +87,12 @@ class Grants:
             known = set(await session.scalars(select(User.id).where(User.id.in_(wanted))))
         return [user_id for user_id in wanted if user_id not in known]
 
+    async def admins(self, user_ids: Iterable[str]) -> set[str]:
+        """Those of the users who need no grant."""
+        wanted = select(User.id).where(User.id.in_(list(user_ids)), User.role == "admin")
+        async with self._database.read() as session:
+            return set(await session.scalars(wanted))
+
 
 def _resource(document_id: str) -> tuple[str, str]:
     note_id = note_of(document_id)

@@ -67,9 +67,12 @@ class SqlDocumentLog:
             async with self._database.read() as session:
                 row = (
                     await session.execute(
-                        select(Document.snapshot, Document.snapshot_seq, Document.seq).where(
-                            Document.id == document_id
-                        )
+                        select(
+                            Document.snapshot,
+                            Document.snapshot_seq,
+                            Document.seq,
+                            Document.updated_at,
+                        ).where(Document.id == document_id)
                     )
                 ).first()
                 if row is None:
@@ -88,7 +91,9 @@ class SqlDocumentLog:
             # fewer mean that a compaction came in between.
             last = row.snapshot_seq + len(rows)
             if last >= row.seq and (not rows or rows[-1].seq == last):
-                return Logged(row.snapshot, row.snapshot_seq, [r.update for r in rows], last)
+                return Logged(
+                    row.snapshot, row.snapshot_seq, [r.update for r in rows], last, row.updated_at
+                )
         log.error("documents.log_has_gaps", document_id=document_id)
         raise Unavailable(f"the log of {document_id} cannot be read in full")
 

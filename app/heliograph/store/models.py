@@ -221,7 +221,11 @@ class ChannelReaction(Base):
 
 
 class Note(Base):
-    """A note. Its text is derived from its document and kept here for lists and search."""
+    """A note. Its text is derived from its document and kept here for lists and search.
+
+    ``content_seq`` is the sequence of the document the text is of; when the document is
+    further, the text here is behind.
+    """
 
     __tablename__ = "notes"
 
@@ -231,6 +235,7 @@ class Note(Base):
     content_md: Mapped[str] = mapped_column(Text)
     content_html: Mapped[str] = mapped_column(Text)
     content_json: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    content_seq: Mapped[int] = mapped_column(BigInteger)
     meta: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)

@@ -174,6 +174,7 @@ class PromptDialogs:
     def close(self) -> None:
         self._round += 1
         if self._reply is not None and not self._reply.done():
+            self._screen.drop_prompt()
             self._screen.notice("the question is withdrawn")
             self._reply.set_result(False)
 

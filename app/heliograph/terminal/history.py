@@ -34,9 +34,17 @@ def branch_of(chat: Mapping[str, Any]) -> list[Turn]:
         seen.add(current)
         message = mapping(messages[current])
         role = text(message.get("role")) or "assistant"
-        branch.append(Turn(current, role, text(message.get("content"))))
+        branch.append(Turn(current, role, content_of(message)))
         current = message.get("parentId")
     return branch[::-1]
+
+
+def content_of(message: Mapping[str, Any]) -> str:
+    """The text of a message, also of one whose content is a list of parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(text(mapping(part).get("text")) for part in content)
+    return text(content)
 
 
 def streams_of(reply: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -50,7 +50,9 @@ class Lines:
             return
         with contextlib.suppress(termios.error):  # the terminal is gone; so will be the process
             state = termios.tcgetattr(self._fd)
-            state[3] = state[3] | termios.ECHO if on else state[3] & ~termios.ECHO
+            # ECHONL: Enter is shown even then, so the cursor goes on to the next line.
+            hidden = (state[3] | termios.ECHONL) & ~termios.ECHO
+            state[3] = (state[3] | termios.ECHO) & ~termios.ECHONL if on else hidden
             termios.tcsetattr(self._fd, termios.TCSANOW, state)
 
     def _read(self) -> None:

@@ -120,6 +120,10 @@ class Screen:
         self._prompt = ""
         self._open_line = False
 
+    def drop_prompt(self) -> None:
+        """No line is awaited any more."""
+        self._clear_prompt()
+
     def _clear_prompt(self) -> None:
         if self._prompt:
             self._out.file.write("\r\x1b[K" if self._out.is_terminal else "\n")

@@ -20,6 +20,8 @@ from heliograph.terminal.failures import EXIT_FINISHED, EXIT_NOT_STARTED, Client
 from heliograph.terminal.lines import Lines
 from heliograph.terminal.render import PROMPT
 
+_LEAVE = ("/leave", "/quit", "/exit")
+
 
 class Repl:
     """An interactive run of a connected client."""
@@ -101,6 +103,9 @@ class Repl:
                 later.append(line)
                 break
             elif self._dialogs.waiting is not None:
+                if self._lines.by_hand and line.strip() in (*_LEAVE, "/stop"):
+                    self._act_meanwhile(line)
+                    continue
                 self._dialogs.reply(line)
                 if not self._lines.by_hand:
                     break
@@ -119,7 +124,7 @@ class Repl:
         line = line.strip()
         if not line:
             self._prompt()
-        elif line in ("/leave", "/quit", "/exit"):
+        elif line in _LEAVE:
             self._left.set()
         elif line == "/stop":
             self._screen.notice("nothing to stop: no answer is coming")
@@ -130,7 +135,7 @@ class Repl:
     def _act_meanwhile(self, line: str) -> bool:
         """A line while something runs; whether it was dealt with."""
         line = line.strip()
-        if line in ("/leave", "/quit", "/exit"):
+        if line in _LEAVE:
             self._left.set()
         elif line == "/stop":
             self._stop()
@@ -143,8 +148,7 @@ class Repl:
 
     def _interrupt(self) -> None:
         if self._client.conversation.streaming:
-            self._screen.line_entered()  # the terminal showed ^C somewhere in the line
-            self._screen.end_line()
+            self._screen.stream("\n")  # the terminal showed ^C somewhere in the line
             self._stop()
         elif self._busy and self._work is not None:
             self._work.cancel()
@@ -206,4 +210,3 @@ class Repl:
 
     def _dialog_closed(self) -> None:
         self._lines.echo(True)
-        self._screen.line_entered()

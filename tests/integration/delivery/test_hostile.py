@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import resource
@@ -42,9 +43,10 @@ async def _open(bare: Bare, *, joined: bool = True) -> ClientConnection:
 
 async def _closed_with(ws: ClientConnection) -> str:
     """Read until closed; the close reason."""
-    async with asyncio.timeout(10):
-        async for _ in ws:
-            pass
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(10):
+            while True:
+                await ws.recv()
     return ws.close_reason or ""
 
 

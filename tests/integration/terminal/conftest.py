@@ -42,7 +42,7 @@ async def eventually(condition: Callable[[], bool], timeout: float = 20) -> None
     :raises TimeoutError: it did not become true within ``timeout`` seconds.
     """
     async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110  what is shown is a string, not an event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

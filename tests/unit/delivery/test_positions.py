@@ -31,8 +31,8 @@ def test_an_offset_rewinds_to_the_moment_it_was_given(
     ]
     for chosen in deliveries:
         room = rooms[chosen % len(rooms)]
-        offset = positions.advance(room, positions.position(room).seq + 1)
-        moments.append((offset, {name: positions.position(name).seq for name in rooms}))
+        given_out = positions.advance(room, positions.position(room).seq + 1)
+        moments.append((given_out, {name: positions.position(name).seq for name in rooms}))
     for offset, then in reversed(moments):
         positions.rewind(offset)
         assert {name: positions.position(name).seq for name in rooms} == then

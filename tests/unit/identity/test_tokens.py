@@ -106,7 +106,7 @@ class Issuer:
         keys = []
         for kid, (key, algorithm) in self.keys.items():
             kind = jwt.get_algorithm_by_name(algorithm)
-            keys.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid})  # type: ignore[call-overload]
+            keys.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid})
         return json.dumps({"keys": keys})
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

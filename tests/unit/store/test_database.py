@@ -57,12 +57,15 @@ async def test_an_unreachable_database_is_named_without_its_password() -> None:
 async def test_a_failed_write_changes_nothing(database: Database) -> None:
     users = Users(database)
     await users.add("a", "Ann", "ann@example.org", None, "user")
-    with pytest.raises(IntegrityError):
+
+    async def rename_and_fail() -> None:
+        key = "INSERT INTO api_keys (user_id, key_hash, created_at) VALUES ('nobody', 'x', 1)"
         async with database.write() as session:
             await session.execute(text("UPDATE users SET name = 'changed'"))
-            await session.execute(
-                text("INSERT INTO api_keys (user_id, key_hash, created_at) VALUES ('nobody','x',1)")
-            )
+            await session.execute(text(key))
+
+    with pytest.raises(IntegrityError):
+        await rename_and_fail()
     ann = await users.get("a")
     assert ann is not None
     assert ann.name == "Ann"

@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("content_md", sa.Text(), nullable=False),
         sa.Column("content_html", sa.Text(), nullable=False),
         sa.Column("content_json", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("content_seq", sa.BigInteger(), nullable=False),
         sa.Column("meta", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),

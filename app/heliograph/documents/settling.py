@@ -1,0 +1,201 @@
+"""Settling: a document's log becomes a snapshot, a note's document becomes text.
+
+It happens when a document has been quiet for a while, when its log has grown, and when it
+is closed; never later than a minute after a change. The work is done in the worker, on the
+log alone: nobody's typing waits for it, and what is appended meanwhile stays in the log.
+Whoever needs a note's text sooner gets it derived at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from heliograph.documents.ids import note_of
+from heliograph.documents.log import DocumentLog, Logged
+from heliograph.documents.richtext import NoteContent
+from heliograph.documents.worker import Worker, settle
+from heliograph.errors import NotFound
+from heliograph.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_COST_SHARE = 0.1  # most of the worker's time that one document may take
+_STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When documents settle, close, and lose members; seconds, rows, bytes."""
+
+    quiet: float = 3.0
+    oldest: float = 60.0
+    again: float = 60.0
+    rows: int = 200
+    bytes: int = 256 * 1024
+    close_after: float = 30.0
+    leave_after_detach: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A note's text as of ``seq``, and when that came (nanoseconds since 1970)."""
+
+    content: NoteContent
+    seq: int
+    updated_at: int
+
+
+StoreText = Callable[[str, Text], Awaitable[None]]
+
+
+@dataclass(eq=False, slots=True)
+class _Unsettled:
+    since: float
+    rows: int = 0
+    bytes: int = 0
+    timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[None] | None = None
+    cost: float = 0.0
+
+    def disarm(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Settler:
+    """Settles documents in time.
+
+    :param store_text: keeps a note's text, by note id.
+    """
+
+    def __init__(
+        self, store: DocumentLog, worker: Worker, store_text: StoreText, timing: Timing
+    ) -> None:
+        self._store = store
+        self._worker = worker
+        self._store_text = store_text
+        self._timing = timing
+        self._unsettled: dict[str, _Unsettled] = {}
+
+    def changed(self, document_id: str, rows: int, size: int) -> None:
+        """``rows`` updates of ``size`` bytes were appended."""
+        now = time.monotonic()
+        state = self._unsettled.get(document_id)
+        if state is None:
+            state = self._unsettled[document_id] = _Unsettled(now)
+        if state.rows == 0:
+            state.since = now
+        state.rows += rows
+        state.bytes += size
+        if state.task is not None:
+            return  # looked at again when it is done
+        if state.rows >= self._timing.rows or state.bytes >= self._timing.bytes:
+            self._start(document_id, state)
+        else:
+            left = state.since + self._timing.oldest - now
+            quiet = max(self._timing.quiet, state.cost / _COST_SHARE)
+            self._arm(document_id, state, max(0.0, min(quiet, left)))
+
+    def is_pending(self, document_id: str) -> bool:
+        """Whether it will be settled without being asked."""
+        return document_id in self._unsettled
+
+    def _arm(self, document_id: str, state: _Unsettled, delay: float) -> None:
+        state.disarm()
+        loop = asyncio.get_running_loop()
+        state.timer = loop.call_later(delay, self._start, document_id, state)
+
+    def _start(self, document_id: str, state: _Unsettled) -> None:
+        state.disarm()
+        if state.task is None:
+            state.rows = state.bytes = 0
+            state.task = asyncio.create_task(self._run(document_id, state))
+
+    async def _run(self, document_id: str, state: _Unsettled) -> None:
+        began = time.monotonic()
+        try:
+            await self.settle(document_id)
+        except NotFound:
+            state.task = None
+            self.forget(document_id)
+            return
+        except Exception as error:
+            # The log has everything: nothing is lost but time.
+            log.error("documents.not_settled", document_id=document_id, error=str(error)[:300])
+            state.task = None
+            self._arm(document_id, state, self._timing.again)
+            return
+        state.task = None
+        state.cost = time.monotonic() - began
+        if state.rows:
+            self.changed(document_id, 0, 0)
+        else:
+            self._unsettled.pop(document_id, None)
+
+    async def settle(self, document_id: str) -> Text | None:
+        """Settle a document now; the text if it is a note's.
+
+        :raises NotFound: there is no such document.
+        """
+        logged = await self._load(document_id)
+        note_id = note_of(document_id)
+        done = await self._worker.run(
+            logged.size, settle, logged.snapshot, logged.updates, note_id is not None
+        )
+        if logged.updates:
+            await self._store.compact(document_id, logged.seq, done.state)
+        if note_id is None or done.content is None:
+            return None
+        text = Text(done.content, logged.seq, logged.updated_at)
+        await self._store_text(note_id, text)
+        return text
+
+    async def text(self, document_id: str) -> Text:
+        """A note's text as it is now.
+
+        :raises NotFound: there is no such document.
+        """
+        if not self.is_pending(document_id):
+            settled = await self.settle(document_id)
+            assert settled is not None
+            return settled
+        logged = await self._load(document_id)
+        done = await self._worker.run(logged.size, settle, logged.snapshot, logged.updates, True)
+        assert done.content is not None
+        return Text(done.content, logged.seq, logged.updated_at)
+
+    async def _load(self, document_id: str) -> Logged:
+        logged = await self._store.load(document_id)
+        if logged is None:
+            raise NotFound(f"no document {document_id}")
+        return logged
+
+    def soon(self, document_id: str) -> None:
+        """Settle what is unsettled of the document, without waiting for quiet."""
+        state = self._unsettled.get(document_id)
+        if state is not None and state.rows:
+            self._start(document_id, state)
+
+    def forget(self, document_id: str) -> None:
+        """The document is gone."""
+        state = self._unsettled.pop(document_id, None)
+        if state is not None:
+            state.disarm()
+
+    async def stop(self) -> None:
+        """Settle what is left, as far as a few seconds go; the rest is derived when read."""
+        for document_id, state in list(self._unsettled.items()):
+            if state.rows:
+                self._start(document_id, state)
+        tasks = [state.task for state in self._unsettled.values() if state.task is not None]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+        for state in self._unsettled.values():
+            state.disarm()
