@@ -60,14 +60,14 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a migrated, empty database; each test runs on both kinds."""
     if request.param == "sqlite":
         url: str = request.getfixturevalue("sqlite_url")
         return url
     server: str = request.getfixturevalue("postgres")
     name = f"test_{uuid.uuid4().hex}"
-    await _create_database(server, name, "template")
+    asyncio.run(_create_database(server, name, "template"))
     return f"{server}/{name}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -57,11 +57,15 @@ class _Channel:
         return piece
 
 
+_IGNORED = ("event:", "id:", "retry:", ":")
+_FIELDS = ("data:", *_IGNORED)
+
+
 class LineJoiner:
     """Puts an event stream's lines together again.
 
-    Pages cut what they read at arbitrary places and drop the line ends, so a line is whole
-    when what follows ``data:`` is.
+    Pages cut what they read at arbitrary places and drop the line ends. So a line ends
+    where a line end came, or else where what follows ``data:`` is whole.
     """
 
     def __init__(self) -> None:
@@ -73,46 +77,65 @@ class LineJoiner:
         :raises UpstreamError: a line ended that is not a chunk.
         """
         found: list[Chunk | None] = []
-        for piece in text.replace("\r", "").split("\n"):
-            if piece.startswith(("data:", "event:", "id:", "retry:", ":")) or not self._line:
+        pieces = text.replace("\r", "").split("\n")
+        for number, piece in enumerate(pieces):
+            if self._begins_another(piece):
                 self.check_end()
-                self._line = piece
-            else:
-                self._line += piece
+                self._line = ""
+            self._line += piece
+            if self._line.startswith(_IGNORED) and (at := self._line.find("data:")) > 0:
+                self._line = self._line[at:]  # its beginning came apart from its end
             if len(self._line) > _MAX_LINE:
                 raise malformed("a line longer than 4 MiB")
             self._take(found)
+            if number < len(pieces) - 1:
+                self.check_end()
+                self._line = ""
         return found
 
+    def _begins_another(self, piece: str) -> bool:
+        if self._line.startswith(_IGNORED):
+            return piece.startswith(_FIELDS)
+        # A piece of a text may begin like a line, but is not a whole one.
+        return bool(self._line) and piece.startswith("data:") and _parsed(piece) is not None
+
     def _take(self, found: list[Chunk | None]) -> None:
-        if self._line.startswith(("event:", "id:", "retry:", ":")) or not self._line.strip():
+        chunk = _parsed(self._line)
+        if chunk is not None:
+            found.append(chunk if chunk is not _DONE_CHUNK else None)
             self._line = ""
-            return
-        if not self._line.startswith("data:"):
-            if not "data:".startswith(self._line):
-                raise malformed("a line that does not begin with data:")
-            return
-        data = self._line[5:].strip()
-        if data == "[DONE]":
-            found.append(None)
-            self._line = ""
-        elif data.endswith("}"):  # else it cannot be whole, and need not be parsed
-            try:
-                chunk = orjson.loads(data)
-            except orjson.JSONDecodeError:
-                return
-            if not isinstance(chunk, dict):
-                raise malformed("a line that is not a JSON object")
-            found.append(chunk)
-            self._line = ""
+        elif not any(self._line.startswith(x) or x.startswith(self._line) for x in _FIELDS):
+            raise malformed("a line that does not begin with data:")
 
     def check_end(self) -> None:
         """Nothing may be left half.
 
         :raises UpstreamError: something is.
         """
-        if self._line:
+        if self._line.strip() not in ("", "data:") and not self._line.startswith(_IGNORED):
             raise malformed("a line that is not whole")
+
+
+_DONE_CHUNK: Chunk = {}
+
+
+def _parsed(line: str) -> Chunk | None:
+    """The chunk of a whole ``data:`` line, :data:`_DONE_CHUNK`, or ``None``.
+
+    :raises UpstreamError: it is whole, but not an object.
+    """
+    data = line[5:].strip() if line.startswith("data:") else ""
+    if data == "[DONE]":
+        return _DONE_CHUNK
+    if not data.endswith(("}", "]")):  # it cannot be whole, and need not be parsed
+        return None
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(chunk, dict):
+        raise malformed("a line that is not a JSON object")
+    return chunk
 
 
 class DirectChannels:
@@ -149,7 +172,7 @@ class DirectChannels:
 
     async def chunks(
         self, info: RequestInfo, item: dict[str, Any], body: dict[str, Any]
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Ask the page and yield what its model answers.
 
         :raises UpstreamError: the model failed, or went silent.
@@ -175,7 +198,7 @@ class DirectChannels:
         finally:
             del self._channels[name]
 
-    async def _stream(self, channel: _Channel) -> AsyncIterator[Chunk]:
+    async def _stream(self, channel: _Channel) -> AsyncGenerator[Chunk, None]:
         lines = LineJoiner()
         complete = False
         while True:
@@ -216,13 +239,11 @@ class DirectChannels:
 class DirectModel:
     """One page's model."""
 
-    def __init__(
-        self, channels: DirectChannels, info: RequestInfo, item: dict[str, Any]
-    ) -> None:
+    def __init__(self, channels: DirectChannels, info: RequestInfo, item: dict[str, Any]) -> None:
         self._channels = channels
         self._info = info
         self._item = item
 
-    def chunks(self, body: dict[str, Any]) -> AsyncIterator[Chunk]:
+    def chunks(self, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
         """The answer, piece by piece."""
         return self._channels.chunks(self._info, self._item, body)

@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from heliograph.chat.models import Chunk
@@ -34,7 +34,7 @@ class Echo:
         """Itself."""
         return [{"id": ECHO, "name": "Echo", "object": "model", "owned_by": "heliograph"}]
 
-    async def chunks(self, body: dict[str, Any]) -> AsyncIterator[Chunk]:
+    async def chunks(self, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
         """The last message again, or a call of the tool it names."""
         answer_id = f"chatcmpl-{uuid.uuid4().hex}"
         created = int(time.time())

@@ -9,6 +9,7 @@ from typing import Any
 
 from heliograph.errors import BadPayload
 
+_MADE_BY_CLIENTS = ("chat_id", "message_id")
 _ID = re.compile(r"(local:)?[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -22,18 +23,16 @@ class RequestInfo:
     session_id: str | None = None
 
     @classmethod
-    def of(cls, info: Mapping[str, Any] | RequestInfo, *, needs_session: bool = False) -> RequestInfo:
+    def of(cls, info: Mapping[str, Any], *, needs_session: bool = False) -> RequestInfo:
         """Read ``{user_id, chat_id, message_id, session_id?}``.
 
         :raises BadPayload: naming what is missing.
         """
-        if isinstance(info, RequestInfo):
-            info = info.as_dict()
         names = ["user_id", "chat_id", "message_id", *(["session_id"] if needs_session else [])]
         for name in names:
-            value = info.get(name)
-            made_by_client = name in ("chat_id", "message_id")
-            if not isinstance(value, str) or not (_ID.fullmatch(value) if made_by_client else value):
+            value: Any = info.get(name)
+            given = isinstance(value, str) and value != ""
+            if not given or (name in _MADE_BY_CLIENTS and not _ID.fullmatch(value)):
                 raise BadPayload(f"request_info.{name}: an id is needed, got {value!r}", path=name)
         session_id = info.get("session_id")
         return cls(

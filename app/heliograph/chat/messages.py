@@ -162,9 +162,7 @@ class MessageRepository:
         try:
             async with self._database.write() as session:
                 known = await session.scalar(
-                    select(Message.id).where(
-                        Message.chat_id == chat_id, Message.id == message_id
-                    )
+                    select(Message.id).where(Message.chat_id == chat_id, Message.id == message_id)
                 )
                 if known is None:
                     raise _no_message(chat_id, message_id)
@@ -247,13 +245,9 @@ async def insert_new(
     )
 
 
-async def _update(
-    session: AsyncSession, chat_id: str, message_id: str, **values: Any
-) -> bool:
+async def _update(session: AsyncSession, chat_id: str, message_id: str, **values: Any) -> bool:
     result = await session.execute(
-        update(Message)
-        .where(Message.chat_id == chat_id, Message.id == message_id)
-        .values(**values)
+        update(Message).where(Message.chat_id == chat_id, Message.id == message_id).values(**values)
     )
     return cast("CursorResult[Any]", result).rowcount > 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from heliograph.errors import HeliographError, NotFound
@@ -39,7 +39,7 @@ class UpstreamError(HeliographError):
 class Model(Protocol):
     """Answers requests."""
 
-    def chunks(self, body: dict[str, Any]) -> AsyncIterator[Chunk]:
+    def chunks(self, body: dict[str, Any], /) -> AsyncGenerator[Chunk, None]:
         """The answer to an OpenAI request, piece by piece: chunks, or one whole completion.
 
         :raises UpstreamError: it failed, at any point.

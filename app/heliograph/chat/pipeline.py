@@ -120,7 +120,6 @@ class Pipeline:
             turn = await self._turn(job)
             if not turn.calls:
                 return
-            number_of_calls = len(turn.calls)
             for number, call in enumerate(turn.calls):
                 call.id = call.id or f"call_{len(messages)}_{number}"
             messages.append(
@@ -132,7 +131,6 @@ class Pipeline:
             )
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(self._run_tool(job, call)) for call in turn.calls]
-            log.debug("chat.tools_ran", number=number_of_calls)
             messages += [
                 {"role": "tool", "tool_call_id": call.id, "content": ran.result()}
                 for call, ran in zip(turn.calls, running, strict=True)
@@ -161,7 +159,7 @@ class Pipeline:
         turn = Turn()
         stream = job.stream
         apart = stream.size > 0 and any(m.get("role") == "tool" for m in body["messages"])
-        async with contextlib.aclosing(_closable(job.model.chunks(body))) as chunks:
+        async with contextlib.aclosing(job.model.chunks(body)) as chunks:
             async for chunk in chunks:
                 text = turn.add(chunk)
                 if text:
@@ -212,8 +210,3 @@ class Pipeline:
 
 def _failed(sentence: str, code: str, usage: dict[str, Any] | None) -> Ending:
     return Ending("error", error={"content": sentence, "code": code}, usage=usage)
-
-
-def _closable(chunks: Any) -> Any:
-    """Models answer with async generators, which the protocol knows as iterators."""
-    return chunks

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, exists, insert, select, update
+from sqlalchemy import CursorResult, delete, insert, select, update
 
 from heliograph.errors import BadPayload
 from heliograph.store import Database, now_s
@@ -22,6 +22,17 @@ class Access:
     owner: str
     shared: bool
     may_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """Where a chat goes on: its current message, and an answer's row if it is there already."""
+
+    current_id: str | None
+    current_role: str | None
+    current_content: str | None
+    answer_exists: bool
+    answer_parent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +52,13 @@ class ChatRepository:
 
     async def access(self, chat_id: str, user_id: str) -> Access | None:
         """Who owns it and whether ``user_id`` may read it; ``None`` when there is none."""
-        grants = exists().where(
-            AccessGrant.resource_type == "chat", AccessGrant.resource_id == Chat.id
+        grants = select(AccessGrant.user_id).where(
+            AccessGrant.resource_type == "chat", AccessGrant.resource_id == chat_id
         )
         query = select(
-            Chat.user_id, grants, grants.where(AccessGrant.user_id == user_id)
+            Chat.user_id,
+            grants.exists().label("shared"),
+            grants.where(AccessGrant.user_id == user_id).exists().label("granted"),
         ).where(Chat.id == chat_id)
         async with self._database.read() as session:
             row = (await session.execute(query)).one_or_none()
@@ -103,13 +116,29 @@ class ChatRepository:
                 items.setdefault(message_id, []).append((kind, payload))
             return ChatRows(chat, list(messages), items)
 
+    async def tip(self, chat_id: str, answer_id: str) -> Tip:
+        """Where the chat goes on."""
+        current = (
+            select(Chat.current_id, Message.role, Message.content)
+            .outerjoin(Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id))
+            .where(Chat.id == chat_id)
+        )
+        answer = select(Message.parent_id).where(
+            Message.chat_id == chat_id, Message.id == answer_id
+        )
+        async with self._database.read() as session:
+            now = (await session.execute(current)).one_or_none()
+            there = (await session.execute(answer)).one_or_none()
+        current_id, role, content = now if now is not None else (None, None, None)
+        return Tip(
+            current_id, role, content, there is not None, there[0] if there is not None else None
+        )
+
     async def page(self, user_id: str, *, skip: int, limit: int) -> list[tuple[Chat, str | None]]:
         """A user's chats, the last changed first, each with the state of its current message."""
         query = (
             select(Chat, Message.state)
-            .outerjoin(
-                Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id)
-            )
+            .outerjoin(Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id))
             .where(Chat.user_id == user_id)
             .order_by(Chat.updated_at.desc(), Chat.created_at.desc(), Chat.id)
             .offset(skip)

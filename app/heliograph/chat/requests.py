@@ -14,12 +14,10 @@ from heliograph.errors import BadPayload
 MAX_MESSAGES = 2_000
 """Messages in one request."""
 
-MAX_REQUEST_BYTES = 16 * 1024 * 1024
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """One request as JSON text."""
 
-ChatId = Annotated[
-    str, StringConstraints(max_length=64, pattern=r"^(local:)?[A-Za-z0-9_.\-]+$")
-]
+ChatId = Annotated[str, StringConstraints(max_length=64, pattern=r"^(local:)?[A-Za-z0-9_.\-]+$")]
 MessageId = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
 
 _TITLE_LENGTH = 60

@@ -1,44 +1,120 @@
-"""The front of the chat feature: chats, answers, emitter and caller of one application."""
+"""The chat feature of one application, put together."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from heliograph.chat import api
+from heliograph.chat.answers import Answers
 from heliograph.chat.caller import Caller
+from heliograph.chat.chats import Chats
 from heliograph.chat.direct import DirectChannels
 from heliograph.chat.echo import Echo
 from heliograph.chat.emitter import Emitter
 from heliograph.chat.info import RequestInfo
-from heliograph.chat.messages import MessageRepository, NewMessage
-from heliograph.chat.models import Model, ModelList
-from heliograph.chat.outlet import Outlet, chat_room, is_local
-from heliograph.chat.pipeline import Job, Pipeline
-from heliograph.chat.plain import plain_answer, plain_stream
-from heliograph.chat.repository import Access, ChatRepository
-from heliograph.chat.requests import (
-    CompletionRequest,
-    branch,
-    check_messages,
-    model_body,
-    title_from,
-)
-from heliograph.chat.streams import Stream, Streams
-from heliograph.chat.text import clean_text, text_of
+from heliograph.chat.messages import MessageRepository
+from heliograph.chat.models import ModelList
+from heliograph.chat.pipeline import Pipeline
+from heliograph.chat.repository import ChatRepository
+from heliograph.chat.streams import Streams
 from heliograph.chat.tools import ToolBox, load_tools
-from heliograph.chat.updates import ChatUpdates, ClientChat, read_client_chat
+from heliograph.chat.updates import ChatUpdates
 from heliograph.chat.upstream import Upstream
-from heliograph.chat.view import chat_view, list_entry
-from heliograph.delivery import Calls, Hub, Lifecycle, Session, user_room
-from heliograph.errors import BadPayload, CallFailed, Forbidden, NotFound
-from heliograph.principal import Principal
+from heliograph.delivery import Calls, Hub, Lifecycle
 from heliograph.settings import Settings
 from heliograph.store import Database
-from heliograph.tasks import Task, TaskOutcome, TaskRecord, Tasks
+from heliograph.tasks import Tasks
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
+
+
+class Chat:
+    """Chats, answers, emitter and caller.
+
+    Use ``async with chat:`` around the time in which requests are taken. Before it is left,
+    ``await tasks.shutdown()`` settles the answers in flight.
+
+    :ivar chats: list, read, change, share, delete, open.
+    :ivar answers: completion requests.
+    :ivar models: the list of models.
+    :ivar streams: the answers in flight.
+    :ivar direct: channels of users' own models; the edge hands it unknown events.
+    :ivar emitter: emits events of messages.
+    :ivar caller: calls sessions.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        hub: Hub,
+        lifecycle: Lifecycle,
+        calls: Calls,
+        tasks: Tasks,
+    ) -> None:
+        self._settings = settings
+        rows = ChatRepository(database)
+        self._messages = MessageRepository(database)
+        self.streams = Streams(
+            self._messages,
+            interval=settings.chat_delta_interval_ms / 1000,
+            settle_seconds=settings.chat_settle_seconds,
+        )
+        self.chats = Chats(hub, tasks, rows, ChatUpdates(database), self.streams)
+        self.emitter = Emitter(hub, rows, self._messages, self.streams)
+        self.caller = Caller(calls, settings.websocket_event_caller_timeout)
+        self.direct = DirectChannels(self.caller, settings.openai_timeout_seconds)
+        lifecycle.on_ended.append(self.direct.session_ended)
+        self._upstream: Upstream | None = None
+        if settings.openai_api_base_url:
+            self._upstream = Upstream(
+                settings.openai_api_base_url,
+                settings.openai_api_key.get_secret_value(),
+                settings.openai_timeout_seconds,
+            )
+        server = self._upstream or Echo(settings.echo_delay_ms / 1000)
+        self.models = ModelList(server)
+        self.tools = ToolBox([])
+        self.answers = Answers(
+            hub=hub,
+            tasks=tasks,
+            access=self.chats,
+            chats=rows,
+            messages=self._messages,
+            streams=self.streams,
+            pipeline=Pipeline(self.emitter, self.caller, tasks),
+            direct=self.direct,
+            server=server,
+            models=self.models,
+            tools=self.tools,
+        )
+
+    async def __aenter__(self) -> Chat:
+        """Load the tools, and mark what a dead process left in flight as interrupted.
+
+        :raises ConfigurationError: a tool cannot be used.
+        """
+        loaded = await asyncio.to_thread(load_tools, self._settings.heliograph_tools)
+        self.tools.tools.update(loaded.tools)
+        interrupted = await self._messages.interrupt_all()
+        if interrupted:
+            log.info("chat.interrupted_answers", number=interrupted)
+        api.bind(self.emitter, self.caller)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close what is open towards the upstream."""
+        api.unbind(self.emitter)
+        if self._upstream is not None:
+            await self._upstream.close()
+
+    async def emit(self, info: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        """Emit ``{type, data}`` for ``{user_id, chat_id, message_id}``."""
+        await self.emitter.emit(RequestInfo.of(info), event)
+
+    async def call(self, info: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
+        """Call ``{type, data}`` on ``{user_id, chat_id, message_id, session_id}``."""
+        return await self.caller.call(RequestInfo.of(info, needs_session=True), event)

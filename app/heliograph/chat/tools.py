@@ -95,7 +95,7 @@ def make_tool(function: Any, *, name: str | None = None) -> Tool:
 
     :raises TypeError: saying why it cannot be a tool.
     """
-    shown = name or getattr(function, "__name__", repr(function))
+    shown = name if name is not None else str(getattr(function, "__name__", function))
     if not inspect.iscoroutinefunction(function):
         raise TypeError(f"{shown} is not an async function")
     if not _NAME.fullmatch(shown):
@@ -120,9 +120,7 @@ def make_tool(function: Any, *, name: str | None = None) -> Tool:
             raise TypeError(f"{shown}: parameter {parameter.name} has no type")
         default = ... if parameter.default is parameter.empty else parameter.default
         # Under a name of our own, since a parameter may be called like a model's method.
-        field = Field(
-            default=default, alias=parameter.name, description=about.get(parameter.name)
-        )
+        field = Field(default=default, alias=parameter.name, description=about.get(parameter.name))
         fields[f"argument{len(fields)}"] = (hints[parameter.name], field)
     try:
         arguments: type[BaseModel] = create_model(

@@ -54,7 +54,7 @@ class ClientMessage(BaseModel):
     timestamp: Annotated[int, Field(ge=0, le=2**53)] | None = None
     done: bool | None = None
 
-    def extra(self, role: str) -> dict[str, Any]:
+    def kept(self, role: str) -> dict[str, Any]:
         """What is kept for pages. Files of an answer are the server's business."""
         dropped = _SERVER_OWNED if role == "user" else _SERVER_OWNED | {"files"}
         extra = {k: v for k, v in (self.model_extra or {}).items() if k not in dropped}
@@ -80,7 +80,7 @@ class ClientChat(BaseModel):
     tags: Annotated[list[Any], Field(max_length=200)] | None = None
     history: ClientHistory | None = None
 
-    def extra(self) -> dict[str, Any]:
+    def kept(self) -> dict[str, Any]:
         """What is kept for pages."""
         return {k: v for k, v in (self.model_extra or {}).items() if k not in _CHAT_FIELDS}
 
@@ -96,12 +96,10 @@ class Changed:
 def read_client_chat(raw: ClientChat) -> ClientChat:
     """The copy as it can be stored.
 
-    :raises TooLarge: over 16 MiB.
+    :raises TooLarge: over 8 MiB.
     :raises BadPayload: something has no JSON form.
     """
-    cleaned = clean_json(
-        raw.model_dump(exclude_unset=True), path="chat", limit=MAX_REQUEST_BYTES
-    )
+    cleaned = clean_json(raw.model_dump(exclude_unset=True), path="chat", limit=MAX_REQUEST_BYTES)
     return ClientChat.model_validate(cleaned)
 
 
@@ -129,7 +127,7 @@ class ChatUpdates:
                 values["models"] = copy.models
             if copy.tags is not None and copy.tags != chat.tags:
                 values["tags"] = copy.tags
-            if extra := copy.extra():
+            if extra := copy.kept():
                 values["extra"] = {**chat.extra, **extra}
             if copy.history is not None:
                 known = await _merge_messages(session, chat_id, copy.history)
@@ -139,9 +137,7 @@ class ChatUpdates:
         return Changed(values.get("title"), values.get("tags"))
 
 
-async def _merge_messages(
-    session: AsyncSession, chat_id: str, history: ClientHistory
-) -> set[str]:
+async def _merge_messages(session: AsyncSession, chat_id: str, history: ClientHistory) -> set[str]:
     """Merge the messages; returns the ids the chat has now."""
     rows = await session.execute(
         select(Message.id, Message.role, Message.state, Message.extra).where(
@@ -151,7 +147,7 @@ async def _merge_messages(
     stored = {message_id: (role, state, extra) for message_id, role, state, extra in rows}
     for message_id, message in history.messages.items():
         if message_id not in stored:
-            await insert_new(session, chat_id, _new(message_id, message))
+            await insert_new(session, chat_id, new_message(message_id, message))
             continue
         role, state, extra = stored[message_id]
         values = _edited(message, role, extra) if state != "streaming" else {}
@@ -164,7 +160,11 @@ async def _merge_messages(
     return stored.keys() | history.messages.keys()
 
 
-def _new(message_id: str, message: ClientMessage) -> NewMessage:
+def new_message(message_id: str, message: ClientMessage) -> NewMessage:
+    """A page's message as it is inserted.
+
+    :raises BadPayload: it has no role.
+    """
     if message.role is None:
         path = f"chat.history.messages.{message_id}.role"
         raise BadPayload(f"{path}: a new message needs one", path=path)
@@ -175,7 +175,7 @@ def _new(message_id: str, message: ClientMessage) -> NewMessage:
         content=text_of(message.content),
         parent_id=message.parentId,
         model=clean_text(message.model) if message.model is not None else None,
-        extra=message.extra(message.role),
+        extra=message.kept(message.role),
         created_at=at // 1000 if at > _MILLISECONDS else at,
     )
 
@@ -183,7 +183,7 @@ def _new(message_id: str, message: ClientMessage) -> NewMessage:
 def _edited(message: ClientMessage, role: str, stored: dict[str, Any]) -> dict[str, Any]:
     given = message.model_fields_set
     values: dict[str, Any] = {}
-    extra = {**stored, **message.extra(role)}
+    extra = {**stored, **message.kept(role)}
     # Only a copy of the whole answer may be an edit of it; others are older than it is.
     stale = role == "assistant" and message.done is not True
     if message.content is not None and not stale:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ class Upstream:
             if isinstance(entry, dict) and isinstance(entry.get("id"), str)
         ]
 
-    async def chunks(self, body: dict[str, Any]) -> AsyncIterator[Chunk]:
+    async def chunks(self, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
         """The answer, chunk by chunk; one whole completion when the upstream does not stream.
 
         :raises UpstreamError: it failed, at any point.

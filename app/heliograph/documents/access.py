@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from heliograph.documents.log import gone
-from heliograph.documents.repository import WRITE, Grants, Rights
+from heliograph.documents.repository import Grants, Permission, Rights
 from heliograph.errors import BadPayload, Forbidden
 from heliograph.principal import Principal
 
@@ -25,7 +24,7 @@ class Grant:
     """A permission for one user."""
 
     user_id: str
-    permission: Literal["read", "write"]
+    permission: Permission
 
 
 class Access:
@@ -86,23 +85,23 @@ class Access:
             raise Forbidden(f"only the owner of {document_id} may do this")
         return rights
 
-    async def checked(self, grants: Sequence[Grant], owner_id: str) -> dict[str, str]:
+    async def checked(self, grants: Sequence[Grant], owner_id: str) -> dict[str, Permission]:
         """The grants as permission by user; the stronger of two counts, the owner needs none.
 
         :raises BadPayload: too many, or for somebody who does not exist.
         """
         if len(grants) > MAX_GRANTS:
             raise BadPayload(f"at most {MAX_GRANTS} grants", path="access_grants")
-        wanted: dict[str, str] = {}
+        wanted: dict[str, Permission] = {}
         for grant in grants:
-            if grant.user_id != owner_id and wanted.get(grant.user_id) != WRITE:
+            if grant.user_id != owner_id and wanted.get(grant.user_id) != "write":
                 wanted[grant.user_id] = grant.permission
         unknown = await self._grants.unknown_users(wanted)
         if unknown:
             raise BadPayload(f"no user {unknown[0]}", path="access_grants")
         return wanted
 
-    async def replace(self, document_id: str, grants: Mapping[str, str]) -> set[str]:
+    async def replace(self, document_id: str, grants: Mapping[str, Permission]) -> set[str]:
         """Store new grants; from here on they count. Those who may no longer read."""
         before = await self._grants.rights(document_id)
         await self._grants.replace(document_id, grants)

@@ -35,15 +35,32 @@ def align(
         new: the same for the new entries.
         may_pair: whether the old entry may be turned into the new one.
     """
-    steps: list[Step] = []
-    for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    # Equal ends first: among repeated entries a longest match may lie anywhere.
+    start, tail = common_ends(old, new)
+    ends = len(old) - tail, len(new) - tail
+    matcher = SequenceMatcher(None, old[start : ends[0]], new[start : ends[1]], autojunk=False)
+    steps: list[Step] = [(n, n) for n in range(start)]
+    for kind, *bounds in matcher.get_opcodes():
+        i1, i2, j1, j2 = (start + bound for bound in bounds)
         if kind == "equal":
             steps += [(i1 + n, j1 + n) for n in range(i2 - i1)]
         elif (i2 - i1) * (j2 - j1) <= MAX_PAIRS:
             steps += _best_pairs(old, new, range(i1, i2), range(j1, j2), may_pair)
         else:
             steps += _pairs_in_order(range(i1, i2), range(j1, j2), may_pair)
-    return steps
+    return steps + [(ends[0] + n, ends[1] + n) for n in range(tail)]
+
+
+def common_ends(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How many entries are the same at the beginning, and of the rest at the end."""
+    shortest = min(len(old), len(new))
+    start = 0
+    while start < shortest and old[start] == new[start]:
+        start += 1
+    tail = 0
+    while tail < shortest - start and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    return start, tail
 
 
 def _best_pairs(
@@ -100,13 +117,7 @@ def text_edits(old: str, new: str) -> list[tuple[int, int, int, int]]:
 
     In order; indices count characters.
     """
-    start = 0
-    shortest = min(len(old), len(new))
-    while start < shortest and old[start] == new[start]:
-        start += 1
-    tail = 0
-    while tail < shortest - start and old[-1 - tail] == new[-1 - tail]:
-        tail += 1
+    start, tail = common_ends(old, new)
     i1, i2, j1, j2 = start, len(old) - tail, start, len(new) - tail
     if i1 == i2 and j1 == j2:
         return []

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from pycrdt import write_var_uint
 
-from heliograph.documents.wire import MAX_INTEGER, BadUpdate, Reader
+from heliograph.documents.reader import MAX_INTEGER, BadUpdate, Reader
 
 Dialect = Literal["y-protocols", "json"]
 

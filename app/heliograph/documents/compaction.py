@@ -17,8 +17,8 @@ from typing import Any
 
 import pycrdt
 
+from heliograph.documents.reader import BadUpdate
 from heliograph.documents.updates import guarded, integrated, known_clocks
-from heliograph.documents.wire import BadUpdate
 
 EMPTY_STATE = b"\x00\x00"
 """The state of a document nobody has written to: no structs, no deletions.

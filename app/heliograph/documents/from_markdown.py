@@ -24,7 +24,8 @@ from heliograph.documents.fragment import Json, joined
 from heliograph.documents.normal import safe_address
 from heliograph.documents.schema import LISTS
 
-MAX_NESTING = 40
+MAX_NESTING = 100
+"""As deep as `fragment.MAX_DEPTH` reads a document."""
 
 _PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": MAX_NESTING}).enable(
     ["strikethrough", "table"]
@@ -214,14 +215,12 @@ def _trimmed(content: list[Json]) -> list[Json]:
 
 
 def _list(block: Json, extensions: bool) -> Json:
-    boxes = [_box(item) for item in block["content"]]
-    if not extensions or block["type"] != "bulletList" or not all(boxes):
+    boxes = [box for box in map(_box, block["content"]) if box]
+    if not extensions or block["type"] != "bulletList" or len(boxes) < len(block["content"]):
         items = [_item(item, extensions) for item in block["content"]]
         return {**block, "content": items}
     items = []
     for item, box in zip(block["content"], boxes, strict=True):
-        if box is None:
-            continue  # cannot be: all have one
         first, *rest = item["content"]
         begin = dict(first["content"][0])
         begin["text"] = begin["text"][box.end() :]

@@ -3,8 +3,7 @@
 Purpose: what stands inside a paragraph, a heading or a cell of a table, written so that it is read
 back the same.
 
-Three things make it harder than it looks. Signs in the text that Markdown would take for its own
-are escaped, but no others, so that people can read it. Emphasis holds only where its signs touch a
+Two things make it harder than it looks. Emphasis holds only where its signs touch a
 word (CommonMark's flanking rules): spaces move outside, and where a sign would stand between a
 letter and a full stop, the letter is written as a reference (`&#97;`). And marks overlap in a note
 but nest in Markdown: the one that lasts longest is opened first, and signs that would run together
@@ -18,12 +17,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace
 
+from heliograph.documents.escaping import (
+    code_span,
+    escape,
+    guard_heading,
+    guard_start,
+    is_loose,
+    link_end,
+    may_hold,
+    one_line,
+    picture,
+    reference,
+)
 from heliograph.documents.fragment import Json, joined
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")
@@ -31,14 +41,7 @@ _READ = {"strong": "bold", "em": "italic", "s": "strike"}
 _ORDER = {"link": 0, "bold": 1, "italic": 2, "strike": 3, "code": 4}
 _SIGNS = {"bold": "**", "italic": "*", "strike": "~~"}
 
-_ESCAPED = re.compile(
-    r"[\\*`\[]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=~)|(?<=~)~|^~|~$|(?<![^\W_])_|_(?![^\W_])"
-)
-_SPACES = re.compile(r"\s*[\r\n\t\v\f\u2028\u2029]\s*")
-_TABLE_RULE = re.compile(r"[|:\-][|:\- ]*")
-_BLOCK_START = re.compile(r"(?P<sign>#{1,6}(?=\s|$)|[+\-](?=\s|$)|>|=+\s*$|-+\s*$)")
-_NUMBER_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))")
-_CLOSING_HASHES = re.compile(r"(^|\s)(#+)\s*$")
+_WORDS_AND_ENDS = re.compile(r"^\s+|\S(?:.*\S)?|\s+$")
 
 
 def inline_lines(nodes: Iterable[Json]) -> list[str]:
@@ -49,7 +52,7 @@ def inline_lines(nodes: Iterable[Json]) -> list[str]:
             rows.append([])
         else:
             rows[-1].append(node)
-    lines = [_guard_start(_line(row), not index) for index, row in enumerate(rows)]
+    lines = [guard_start(_line(row), not index) for index, row in enumerate(rows)]
     while lines and not lines[-1]:
         lines.pop()
     return [line + "\\" for line in lines[:-1]] + lines[-1:]
@@ -59,15 +62,7 @@ def inline_text(nodes: Iterable[Json], *, heading: bool = False) -> str:
     """The same on one line, breaks as spaces."""
     space: Json = {"type": "text", "text": " "}
     text = _line(space if node["type"] == "hardBreak" else node for node in nodes)
-    return _CLOSING_HASHES.sub(r"\1\\\2", text) if heading else text
-
-
-def _guard_start(line: str, first: bool) -> str:
-    """Escape what would make a line something else than text."""
-    line = _NUMBER_START.sub(r"\1\\", line, count=1) if line[:1].isdigit() else line
-    if _BLOCK_START.match(line) or (not first and _TABLE_RULE.fullmatch(line)):
-        return "\\" + line
-    return line
+    return guard_heading(text) if heading else text
 
 
 @dataclass(slots=True)
@@ -98,11 +93,11 @@ class _Piece:
         if self.kind != "text":
             return self.body
         start, end = int(self.begins), len(self.body) - self.ends
-        lead = _reference(self.body[0]) if self.begins else ""
+        lead = reference(self.body[0]) if self.begins else ""
         if end < start:  # one character, named twice
             return lead
-        tail = _reference(self.body[-1]) if self.ends else ""
-        return lead + _escape(self.body[start:end], in_link=self.in_link) + tail
+        tail = reference(self.body[-1]) if self.ends else ""
+        return lead + escape(self.body[start:end], in_link=self.in_link) + tail
 
 
 def _line(nodes: Iterable[Json]) -> str:
@@ -159,7 +154,7 @@ def _pieces(runs: list[Json]) -> list[_Piece]:
         while len(opened) > keep:
             mark, sign = opened.pop()
             link = mark["type"] == "link"
-            pieces.append(_Piece("done", _target(mark)) if link else _Piece("close", sign))
+            pieces.append(_Piece("done", link_end(mark)) if link else _Piece("close", sign))
 
     for index, run in enumerate(runs):
         marks = run["marks"]
@@ -178,9 +173,9 @@ def _pieces(runs: list[Json]) -> list[_Piece]:
             opened.append((mark, sign))
             pieces.append(_Piece("open", sign) if sign else _Piece("done", "["))
         if run["type"] == "image":
-            pieces.append(_Piece("done", _picture(run["attrs"])))
+            pieces.append(_Piece("done", picture(run["attrs"])))
         elif _is_code(run):
-            pieces.append(_Piece("done", _code_span(run["text"])))
+            pieces.append(_Piece("done", code_span(run["text"])))
         else:
             in_link = any(mark["type"] == "link" for mark in marks)
             pieces.append(_Piece("text", run["text"], in_link))
@@ -210,11 +205,11 @@ def _separate(pieces: list[_Piece]) -> bool:
         after = pieces[right] if right < len(pieces) else None
         last, first = before.last if before else "", after.first if after else ""
         if piece.kind == "open" and before and before.kind == "text":
-            if not _may_hold(first, last):
+            if not may_hold(first, last):
                 before.ends = changed = True
         elif piece.kind == "close" and after and after.kind == "text":
-            strict = piece.body[0] == "_" and not _is_loose(first)
-            if strict or not _may_hold(last, first):
+            strict = piece.body[0] == "_" and not is_loose(first)
+            if strict or not may_hold(last, first):
                 after.begins = changed = True
     return changed
 
@@ -225,31 +220,34 @@ def _same_run(one: _Piece, other: _Piece) -> bool:
 
 def _runs(nodes: Iterable[Json]) -> list[Json]:
     """Text of equal marks together, only with marks Markdown has, spaces outside of emphasis."""
-    told = [
-        {**node, "marks": [mark for mark in node.get("marks", []) if mark["type"] in _ORDER]}
-        for node in nodes
-    ]
-    runs: list[Json] = []
-    for index, node in enumerate(told):
-        marks = node["marks"]
+    parts: list[Json] = []
+    for node in nodes:
+        marks = [mark for mark in node.get("marks", []) if mark["type"] in _ORDER]
         if node["type"] != "text":
-            runs.append(node)
+            parts.append({**node, "marks": marks})
             continue
-        text = _SPACES.sub(" ", node["text"])
-        if _is_code(node):
-            runs.append({**node, "text": text})
-            continue
-        bare = text.strip()
-        lead = text[: len(text) - len(text.lstrip())]
-        tail = text[len(text.rstrip()) :] if bare else ""
-        before = told[index - 1]["marks"] if index else []
-        after = told[index + 1]["marks"] if index + 1 < len(told) else []
-        for part, around in ((lead, before), (bare, marks), (tail, after)):
-            if part:
-                # A space keeps a mark that goes on beyond it; emphasis cannot end with one.
-                held = [mark for mark in marks if mark in around or mark["type"] == "link"]
-                runs.append({"type": "text", "text": part, "marks": held})
-    return _trimmed(joined(runs))
+        text = one_line(node["text"])
+        code = any(mark["type"] == "code" for mark in marks)
+        pieces = [text] if code else _WORDS_AND_ENDS.findall(text)
+        parts += ({"type": "text", "text": piece, "marks": marks} for piece in pieces)
+    for space, found in groupby(range(len(parts)), lambda index: _is_space(parts[index])):
+        indices = list(found)
+        # Spaces keep the marks that go on around and through all of them.
+        if space:
+            around = [indices[0] - 1, *indices, indices[-1] + 1]
+            inside = indices[0] > 0 and indices[-1] + 1 < len(parts)
+            held = [
+                mark
+                for mark in parts[indices[0]]["marks"]
+                if inside and all(mark in parts[index]["marks"] for index in around)
+            ]
+            for index in indices:
+                parts[index] = {**parts[index], "marks": held}
+    return _trimmed(joined(parts))
+
+
+def _is_space(part: Json) -> bool:
+    return part["type"] == "text" and part["text"].isspace() and not _is_code(part)
 
 
 def _trimmed(runs: list[Json]) -> list[Json]:
@@ -273,65 +271,3 @@ def _lasts(runs: list[Json], index: int, mark: Json) -> int:
     while end < len(runs) and mark in runs[end]["marks"]:
         end += 1
     return end - index
-
-
-def _escape(text: str, *, in_link: bool = False) -> str:
-    escaped = _ESCAPED.sub(lambda match: "\\" + match.group(), text)
-    return escaped.replace("]", "\\]") if in_link else escaped
-
-
-def _reference(character: str) -> str:
-    return f"&#{ord(character)};"
-
-
-def _is_punctuation(character: str) -> bool:
-    return character != "" and (isMdAsciiPunct(ord(character)) or isPunctChar(character))
-
-
-def _is_loose(character: str) -> bool:
-    """Whether a character is none of a word: a space, punctuation, or the end of the line."""
-    return not character or isWhiteSpace(ord(character)) or _is_punctuation(character)
-
-
-def _may_hold(inside: str, outside: str) -> bool:
-    """Whether a sign between these two characters can open, or close, what is inside."""
-    return _is_loose(outside) or not _is_punctuation(inside)
-
-
-def _code_span(text: str) -> str:
-    fence = "`"
-    while fence in re.findall(r"`+", text):
-        fence += "`"
-    padded = text[0] == "`" or text[-1] == "`"
-    padded = padded or (text[0] == " " and text[-1] == " " and text.strip(" ") != "")
-    return f"{fence} {text} {fence}" if padded else f"{fence}{text}{fence}"
-
-
-def _target(mark: Json) -> str:
-    return "](" + destination(mark["attrs"]["href"], mark["attrs"].get("title")) + ")"
-
-
-def _picture(attrs: Json) -> str:
-    alt = _escape(_SPACES.sub(" ", attrs["alt"] or ""), in_link=True)
-    return f"![{alt}](" + destination(attrs["src"], attrs["title"]) + ")"
-
-
-def destination(address: str, title: str | None) -> str:
-    """What stands in the brackets behind a link: its address, as Markdown writes it, and title."""
-    address = _PARSER.normalizeLink(address)
-    signs = r"[\s<>\\]" if _balanced(address) else r"[\s<>\\()]"
-    address = re.sub(signs, lambda match: f"%{ord(match.group()):02X}", address)
-    if not title:
-        return address
-    title = re.sub(r'[\\"&]', lambda match: "\\" + match.group(), _SPACES.sub(" ", title))
-    return f'{address} "{title}"'
-
-
-def _balanced(address: str) -> bool:
-    """Whether the brackets of an address match, which Markdown then takes as they are."""
-    depth = 0
-    for character in address:
-        depth += (character == "(") - (character == ")")
-        if not 0 <= depth <= 20:
-            return False
-    return depth == 0

@@ -8,10 +8,11 @@ together or not at all; compaction never removes what its snapshot does not hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from heliograph.documents.ids import note_of
 from heliograph.errors import NotFound
 
 
@@ -45,6 +46,14 @@ class Logged:
         return len(self.snapshot or b"") + sum(map(len, self.updates))
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far a document's log is: the last sequence, and when it came (ns since 1970)."""
+
+    seq: int
+    updated_at: int
+
+
 class DocumentLog(Protocol):
     """Stores the updates of documents."""
 
@@ -64,8 +73,8 @@ class DocumentLog(Protocol):
     async def load(self, document_id: str) -> Logged | None:
         """The document, or ``None`` when there is none."""
 
-    async def head(self, document_id: str) -> int | None:
-        """The last sequence given out, or ``None`` when there is no such document."""
+    async def heads(self, document_ids: Sequence[str]) -> Mapping[str, Head]:
+        """How far each document is; those that do not exist are not in the answer."""
 
     async def compact(self, document_id: str, up_to_seq: int, snapshot: bytes) -> None:
         """Let ``snapshot`` stand for everything up to ``up_to_seq`` and drop that much log.
@@ -82,4 +91,5 @@ class DocumentLog(Protocol):
 
 def gone(document_id: str) -> NotFound:
     """The refusal for a document that does not exist, or that the caller may not know of."""
-    return NotFound(f"no document {document_id}")
+    note_id = note_of(document_id)
+    return NotFound(f"no note {note_id}" if note_id else f"no document {document_id}")

@@ -9,8 +9,8 @@ Markdown cannot say (underlining, empty paragraphs, attributes it does not know)
 block that is kept. The document stays valid for the editor's schema: y-prosemirror deletes what is
 not.
 
-Cost: about what deriving the note costs; a note of 100 KB takes 0.5 s, nearly all of it reading
-Markdown. Call it outside of a transaction, in the document's own thread.
+Cost: reading the Markdown and the document once; 0.2 s for 100 KB of plain paragraphs, 1.2 s for
+100 KB of dense lists and tables. Call it outside of a transaction, in the document's own thread.
 """
 
 from __future__ import annotations

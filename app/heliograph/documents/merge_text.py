@@ -15,6 +15,7 @@ from typing import Any, cast
 import pycrdt
 
 from heliograph.documents.alignment import align, text_edits
+from heliograph.documents.escaping import destination
 from heliograph.documents.fragment import (
     Element,
     Json,
@@ -23,7 +24,6 @@ from heliograph.documents.fragment import (
     marks_to_attributes,
     node_to_json,
 )
-from heliograph.documents.inline import destination
 
 _MARKS = ("bold", "italic", "strike", "code", "link")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import case, delete, exists, func, or_, select, update
 
 from heliograph.documents.ids import note_document
 from heliograph.documents.richtext import NoteContent
@@ -39,8 +39,8 @@ class NotesTable:
                     id=note_id,
                     user_id=user_id,
                     title=title,
-                    content_md=content.md,
-                    content_html=content.html,
+                    content_md=_storable(content.md),
+                    content_html=_storable(content.html),
                     content_json=content.json,
                     content_seq=0,
                     meta=meta,
@@ -59,7 +59,7 @@ class NotesTable:
     async def page(self, user_id: str, skip: int, limit: int) -> Sequence[Any]:
         """The notes a user owns or has a grant for, the latest first.
 
-        Rows of ``id, user_id, title, md, length, stale, meta, created_at, updated_at,
+        Rows of ``id, user_id, title, md, length, content_seq, meta, created_at, updated_at,
         owner``; ``md`` is the beginning of the text, ``length`` the number of characters
         of all of it.
         """
@@ -68,10 +68,6 @@ class NotesTable:
             AccessGrant.resource_id == Note.id,
             AccessGrant.user_id == user_id,
         )
-        # The text may be behind its document by a few seconds.
-        updated_at = case(
-            (Document.updated_at > Note.updated_at, Document.updated_at), else_=Note.updated_at
-        )
         query = (
             select(
                 Note.id,
@@ -79,23 +75,22 @@ class NotesTable:
                 Note.title,
                 func.substr(Note.content_md, 1, PREVIEW).label("md"),
                 func.length(Note.content_md).label("length"),
-                (Document.seq != Note.content_seq).label("stale"),
+                Note.content_seq,
                 Note.meta,
                 Note.created_at,
-                updated_at.label("updated_at"),
+                Note.updated_at,
                 User.name.label("owner"),
             )
             .join(User, User.id == Note.user_id)
-            .outerjoin(Document, Document.id == func.concat("note:", Note.id))
             .where(or_(Note.user_id == user_id, granted))
-            .order_by(updated_at.desc(), Note.id)
+            .order_by(Note.updated_at.desc(), Note.id)
             .offset(skip)
             .limit(limit)
         )
         async with self._database.read() as session:
             return (await session.execute(query)).all()
 
-    async def grants(self, note_ids: Sequence[str]) -> Mapping[str, list[AccessGrant]]:
+    async def grants(self, note_ids: Sequence[str]) -> dict[str, list[AccessGrant]]:
         """The grants of notes, by note."""
         query = (
             select(AccessGrant)
@@ -123,8 +118,8 @@ class NotesTable:
                 update(Note)
                 .where(Note.id == note_id, Note.content_seq < text.seq)
                 .values(
-                    content_md=text.content.md,
-                    content_html=text.content.html,
+                    content_md=_storable(text.content.md),
+                    content_html=_storable(text.content.html),
                     content_json=text.content.json,
                     content_seq=text.seq,
                     updated_at=later,
@@ -149,10 +144,13 @@ class NotesTable:
         async with self._database.write() as session:
             await session.execute(
                 delete(AccessGrant).where(
-                    and_(
-                        AccessGrant.resource_type == "note", AccessGrant.resource_id == note_id
-                    )
+                    AccessGrant.resource_type == "note", AccessGrant.resource_id == note_id
                 )
             )
             await session.execute(delete(Note).where(Note.id == note_id))
             await session.execute(delete(Document).where(Document.id == note_document(note_id)))
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL has no NUL in text; a Yjs text may.
+    return text.replace("\x00", "\ufffd")

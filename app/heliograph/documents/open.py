@@ -99,7 +99,7 @@ class OpenDocument:
 
     :param load: reads it from the log.
     :param permit: raises when a user may not change it, asked for each change.
-    :param on_change: called after changes were logged, with their number and bytes.
+    :param on_change: called after changes were logged, with the id, their number and bytes.
     """
 
     def __init__(
@@ -110,10 +110,11 @@ class OpenDocument:
         *,
         load: Load,
         permit: Permit,
-        on_change: Callable[[OpenDocument, int, int], None],
+        on_change: Callable[[str, int, int], None],
     ) -> None:
         self.id = document_id
         self.turn = asyncio.Lock()
+        self.editing = asyncio.Lock()  # one edit of a whole note at a time
         self.used_at = time.monotonic()
         self._store = store
         self._hub = hub
@@ -213,7 +214,8 @@ class OpenDocument:
 
     async def _write(self, changes: list[_Change]) -> None:
         copy = await self._opened()
-        applied, known = [], []
+        applied: list[_Change] = []
+        known: list[_Change] = []
         for change in changes:
             try:
                 await self._permit(change.user)
@@ -224,7 +226,7 @@ class OpenDocument:
             entries = [Entry(change.user.id, change.update) for change in applied]
             seq = await self._store.append(self.id, entries)
             copy.seq = seq + len(applied) - 1
-            self._on_change(self, len(applied), sum(len(each.update) for each in applied))
+            self._on_change(self.id, len(applied), sum(len(each.update) for each in applied))
             for at, change in enumerate(applied, seq):
                 await self._relay(change, at)
                 change.acknowledge(at)

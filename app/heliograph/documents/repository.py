@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Select, delete, insert, select
 
 from heliograph.documents.ids import note_of
 from heliograph.principal import Principal
 from heliograph.store import Database
 from heliograph.store.models import AccessGrant, Document, Note, User
 
-READ, WRITE = "read", "write"
+Permission = Literal["read", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Rights:
     """Who may do what with a document: its owner, and a permission by user."""
 
     owner_id: str
-    grants: Mapping[str, str]
+    grants: Mapping[str, Permission]
 
     def manages(self, user: Principal) -> bool:
         """Whether the user may delete it and say who else may use it."""
@@ -32,7 +33,7 @@ class Rights:
 
     def may_write(self, user: Principal) -> bool:
         """Whether the user may change it."""
-        return self.manages(user) or self.grants.get(user.id) == WRITE
+        return self.manages(user) or self.grants.get(user.id) == "write"
 
 
 class Grants:
@@ -44,6 +45,7 @@ class Grants:
     async def rights(self, document_id: str) -> Rights | None:
         """The rights of a document, or ``None`` when there is no such thing."""
         kind, resource_id = _resource(document_id)
+        owner: Select[Any]
         if kind == "note":
             owner = select(Note.user_id).where(Note.id == resource_id)
         else:
@@ -57,9 +59,9 @@ class Grants:
                     AccessGrant.resource_type == kind, AccessGrant.resource_id == resource_id
                 )
             )
-            return Rights(owner_id, {row.user_id: row.permission for row in rows})
+            return Rights(owner_id, {row.user_id: cast(Permission, row.permission) for row in rows})
 
-    async def replace(self, document_id: str, grants: Mapping[str, str]) -> None:
+    async def replace(self, document_id: str, grants: Mapping[str, Permission]) -> None:
         """Put ``grants`` (permission by user) in place of all there were."""
         kind, resource_id = _resource(document_id)
         async with self._database.write() as session:

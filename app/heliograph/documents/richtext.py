@@ -7,7 +7,8 @@ where it is shown: text is escaped, addresses of dangerous kinds are taken out o
 The JSON is the document's own and keeps everything, known or not; whoever renders it needs a
 schema.
 
-Cost: linear; a note of 100 KB takes about 0.2 s, so derive off the event loop, or on quiet.
+Cost: linear; 30 ms for 100 KB of plain paragraphs, 0.8 s for 100 KB where every line has marks,
+lists and tables. Derive off the event loop, or on quiet.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ Source: `addAttributes`, `parseHTML` and `renderHTML` of `@tiptap/extension-*` 3
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,12 @@ def _task_item(node: Node) -> list[Any]:
     ]
 
 
+def _cell_attrs(dom: Any) -> dict[str, Any]:
+    align = re.search(r"text-align:\s*(left|center|right)", dom.get("style") or "")
+    spans = {key: int(dom.get(key) or 1) for key in ("colspan", "rowspan")}
+    return {**spans, "align": align.group(1) if align else None}
+
+
 def _cell(name: str) -> NodeSpec:
     def render(node: Node) -> list[Any]:
         spans = {key: node.attrs[key] for key in ("colspan", "rowspan") if node.attrs[key] != 1}
@@ -77,7 +84,7 @@ def _cell(name: str) -> NodeSpec:
     return {
         "content": "block+",
         "attrs": {"colspan": {"default": 1}, "rowspan": {"default": 1}, "align": {"default": None}},
-        "parseDOM": [{"tag": name}],
+        "parseDOM": [{"tag": name, "getAttrs": _cell_attrs}],
         "toDOM": render,
     }
 

@@ -15,7 +15,14 @@ from typing import Any
 
 from heliograph.delivery import Hub, Lifecycle, Session
 from heliograph.documents.access import Access, Grant
-from heliograph.documents.ids import canonical, document_room, note_of, rooms_of
+from heliograph.documents.ids import (
+    canonical,
+    document_room,
+    note_document,
+    note_of,
+    note_room,
+    rooms_of,
+)
 from heliograph.documents.log import DocumentLog, Logged, gone
 from heliograph.documents.members import Member, Members
 from heliograph.documents.notes_repository import NotesTable
@@ -55,7 +62,6 @@ class Documents:
         self._timing = timing or Timing()
         self._notes = NotesTable(database)
         self._open: dict[str, OpenDocument] = {}
-        self._edits: dict[str, asyncio.Lock] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self.log: DocumentLog = store or SqlDocumentLog(database)
         self.access = Access(Grants(database))
@@ -98,6 +104,7 @@ class Documents:
             await self.log.create(document_id, user.id, None)
         with self._use(document_id) as document:
             async with document.turn:
+                self.access.forget(document_id)  # its owner may have been deleted
                 await self.access.require_read(user, document_id)
                 state, seq = await document.state(known)
                 await self._hub.join(session, room)
@@ -139,7 +146,8 @@ class Documents:
         user = _user(session)
         if update is None:
             await self.access.require_read(user, member.document_id)
-            return {"ok": True, "seq": await self.log.head(member.document_id) or 0}
+            head = (await self.log.heads([member.document_id])).get(member.document_id)
+            return {"ok": True, "seq": head.seq if head else 0}
         data = _coerced(update, "update")
         with self._use(member.document_id) as document:
             seq = await document.write(user, data, session.sid)
@@ -175,6 +183,18 @@ class Documents:
             "seq": seq,
         }
 
+    async def watch(self, session: Session, note_id: str) -> None:
+        """Let the session into the room of those who show a note.
+
+        :raises NotFound: no such note, or none that the user may read.
+        """
+        document_id = note_document(note_id)
+        with self._use(document_id) as document:
+            async with document.turn:
+                self.access.forget(document_id)
+                await self.access.require_read(_user(session), document_id)
+                await self._hub.join(session, note_room(note_id))
+
     # -- access ----------------------------------------------------------------------
 
     async def set_access(
@@ -192,7 +212,7 @@ class Documents:
                 lost = await self.access.replace(document_id, wanted)
                 for user_id in lost:
                     await self._put_out(user_id, document_id)
-        return [Grant(user_id, permission) for user_id, permission in wanted.items()]  # type: ignore[arg-type]
+        return [Grant(user_id, permission) for user_id, permission in wanted.items()]
 
     async def _put_out(self, user_id: str, document_id: str) -> None:
         for member in self.members.of(document_id):
@@ -208,7 +228,6 @@ class Documents:
 
     async def text(self, document_id: str) -> Text:
         """A note's text, with everything that has been acknowledged."""
-        await self._load(document_id)
         return await self.settler.text(document_id)
 
     async def rewrite(self, user: Principal, document_id: str, markdown: str) -> None:
@@ -216,16 +235,13 @@ class Documents:
 
         :raises Forbidden: ``read_only``.
         """
-        editing = self._edits.setdefault(document_id, asyncio.Lock())
         with self._use(document_id) as document:
-            async with editing:
+            async with document.editing:
                 async with document.turn:
                     await self.access.require_write(user, document_id)
                     state, _ = await document.state(None)
                 # What others type meanwhile merges with it as with any editor's change.
-                change = await self.worker.run(
-                    len(state) + len(markdown), merge, state, markdown
-                )
+                change = await self.worker.run(len(state) + len(markdown), merge, state, markdown)
                 if change is not None:
                     await document.write(user, change, None)
 
@@ -290,7 +306,6 @@ class Documents:
             if document.idle and document.used_at < oldest and not self.members.of(document_id):
                 self.settler.soon(document_id)
                 self.access.forget(document_id)
-                self._edits.pop(document_id, None)
                 del self._open[document_id]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from heliograph.documents.ids import note_of
-from heliograph.documents.log import DocumentLog, Logged
+from heliograph.documents.log import DocumentLog, Logged, gone
 from heliograph.documents.richtext import NoteContent
 from heliograph.documents.worker import Worker, settle
 from heliograph.errors import NotFound
@@ -171,7 +171,7 @@ class Settler:
     async def _load(self, document_id: str) -> Logged:
         logged = await self._store.load(document_id)
         if logged is None:
-            raise NotFound(f"no document {document_id}")
+            raise gone(document_id)
         return logged
 
     def soon(self, document_id: str) -> None:

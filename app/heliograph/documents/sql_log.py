@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from heliograph.documents.log import Entry, Logged, gone
+from heliograph.documents.log import Entry, Head, Logged, gone
 from heliograph.errors import Unavailable
 from heliograph.store import Database, now_ns
 from heliograph.store.models import Document, DocumentUpdate
@@ -97,10 +97,12 @@ class SqlDocumentLog:
         log.error("documents.log_has_gaps", document_id=document_id)
         raise Unavailable(f"the log of {document_id} cannot be read in full")
 
-    async def head(self, document_id: str) -> int | None:
-        """The last sequence given out, or ``None`` when there is no such document."""
+    async def heads(self, document_ids: Sequence[str]) -> Mapping[str, Head]:
+        """How far each document is; those that do not exist are not in the answer."""
+        query = select(Document.id, Document.seq, Document.updated_at)
         async with self._database.read() as session:
-            return await session.scalar(select(Document.seq).where(Document.id == document_id))
+            rows = await session.execute(query.where(Document.id.in_(document_ids)))
+            return {row.id: Head(row.seq, row.updated_at) for row in rows}
 
     async def compact(self, document_id: str, up_to_seq: int, snapshot: bytes) -> None:
         """Let ``snapshot`` stand for everything up to ``up_to_seq`` and drop that much log."""

@@ -8,8 +8,8 @@ around a paragraph, merged cells, alignment by style.
 
 Why not markdownify: measured on the same notes it writes code that holds a fence so that the note
 falls apart, breaks links with brackets or spaces, joins neighbouring lists, knows no task lists,
-escapes far more than needed, and takes 0.4 s for 100 KB where this takes 0.05 s. And a merge needs
-the Markdown of single blocks (`merge`).
+escapes far more than needed, and takes five times as long. And a merge needs the Markdown of single
+blocks (`merge`).
 
 Source: CommonMark 0.31 and GitHub Flavored Markdown; `inline.py` has the rules inside a line.
 """

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pycrdt
 
-from heliograph.documents.wire import BadUpdate as BadUpdate
+from heliograph.documents.reader import BadUpdate as BadUpdate
 from heliograph.documents.wire import Facts, nesting, scan, state_clocks
 
 T = TypeVar("T")

@@ -40,6 +40,10 @@ INLINE_BYTES = 2 * 1024
 DEADLINE_SECONDS = 60.0
 """Longest job; the largest document takes a few seconds."""
 
+EXTENSIONS = False
+"""Whether the editor knows tables, task lists and images. The contract's (TipTap's
+StarterKit) does not, and would delete them from the document; they become plain text."""
+
 _ATTEMPTS = 2  # a worker that somebody else killed deserves a second one
 
 
@@ -64,14 +68,14 @@ def seed(markdown: str) -> Settled:
     """A note's first state."""
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     if markdown:
-        fill_fragment(doc, markdown_to_json(markdown))
+        fill_fragment(doc, markdown_to_json(markdown, extensions=EXTENSIONS))
     state = doc.get_update()
     return Settled(state if state != EMPTY_STATE else b"", derive(doc))
 
 
 def merge(state: bytes | None, markdown: str) -> bytes | None:
     """The update that makes a note say ``markdown``; ``None`` when it does already."""
-    return merge_markdown(replay(state, ()), markdown)
+    return merge_markdown(replay(state, ()), markdown, extensions=EXTENSIONS)
 
 
 class Worker:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import ORJSONResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -81,46 +81,62 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         seen = 0
+        refused = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, refused
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > MAX_BODY:
+                refused = True
                 raise TooLarge(f"the body is larger than {MAX_BODY} bytes")
             return message
 
-        await self._app(scope, counted, send)
+        async def answer(message: Message) -> None:
+            # The framework takes a body it could not read for a malformed one.
+            if not refused:
+                await send(message)
+
+        await self._app(scope, counted, answer)
+        if refused:
+            await _TOO_LARGE(scope, receive, send)
 
 
-async def _refused(_: Request, error: Exception) -> ORJSONResponse:
+_TOO_LARGE = JSONResponse(
+    {"detail": f"the body is larger than {MAX_BODY} bytes", "code": TooLarge.code},
+    status_code=TooLarge.status,
+    headers={"connection": "close"},
+)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeliographError)
     body = {"detail": error.message, "code": error.code}
     if error.path is not None:
         body["path"] = error.path
-    return ORJSONResponse(body, status_code=error.status)
+    return JSONResponse(body, status_code=error.status)
 
 
-async def _invalid(_: Request, error: Exception) -> ORJSONResponse:
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     path = ".".join(str(part) for part in fault["loc"] if part != "body")
     body = {"detail": f"{path or 'body'}: {fault['msg']}", "code": "bad_payload", "path": path}
-    return ORJSONResponse(body, status_code=422)
+    return JSONResponse(body, status_code=422)
 
 
-async def _http(_: Request, error: Exception) -> ORJSONResponse:
+async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "http_error")
-    return ORJSONResponse(
+    return JSONResponse(
         {"detail": str(error.detail), "code": code},
         status_code=error.status_code,
         headers=dict(error.headers or {}),
     )
 
 
-async def _failed(request: Request, error: Exception) -> ORJSONResponse:
+async def _failed(request: Request, error: Exception) -> JSONResponse:
     log.error("http.failed", path=request.url.path, exc_info=error)
-    return ORJSONResponse(
+    return JSONResponse(
         {"detail": "the server failed; the log says why", "code": "internal"}, status_code=500
     )

@@ -32,7 +32,8 @@ async def migrate(database: Database) -> str:
     """Run the migrations that are missing and return the revision reached.
 
     Several processes may call this at once: PostgreSQL serialises them with an
-    advisory lock, SQLite with its write lock.
+    advisory lock, SQLite with its write lock. Within a process, one at a time
+    (Alembic's context is global).
     """
     await database.check()
     async with database.engine.begin() as connection:

@@ -93,7 +93,11 @@ class Answer:
         return piece
 
     def settle(self, content: str) -> Piece:
-        """The content as it is stored, after the end."""
+        """The content as it is stored, after the end. A server that died may have kept less
+        than it had sent: that is not a rewriting."""
+        if self.content.startswith(content):
+            self.content = content
+            return _NOTHING
         return self._become(content)
 
     def end(self, ending: Ending, reason: str = "") -> None:

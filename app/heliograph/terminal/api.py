@@ -30,9 +30,12 @@ class Api:
         self.token = ""
         self._timeout = timeout
         try:
-            self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout)
-        except (httpx.InvalidURL, TypeError) as error:
-            raise ClientError(f"--url {url} is not an address: {error}") from None
+            parsed = httpx.URL(self.url)
+        except httpx.InvalidURL:
+            parsed = httpx.URL("")
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ClientError(f"--url {url} is not an address such as http://127.0.0.1:8080")
+        self._http = httpx.AsyncClient(base_url=parsed, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,8 +148,8 @@ class Api:
             ) from None
         except httpx.TransportError:
             raise not_reachable(self.url) from None
-        except (httpx.InvalidURL, httpx.HTTPError, ValueError) as error:
-            raise ClientError(f"--url {self.url} cannot be asked: {error}") from None
+        except httpx.HTTPError as error:
+            raise ClientError(f"the server at {self.url} did not answer: {error}") from None
         try:
             answer = reply.json()
         except ValueError:

@@ -113,7 +113,8 @@ class Commands:
         if not entries:
             self._screen.notice(none)
         for entry in entries:
-            self._screen.said(text(entry.get("id")), f"{text(entry.get(title))}{_when(entry)}")
+            words = f"{text(entry.get(title))}{_when(entry)}"
+            self._screen.notice(f"{text(entry.get('id'))}  {words}")
 
 
 def _when(entry: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
+import aiohttp
 import socketio
 from socketio.exceptions import BadNamespaceError
 from socketio.exceptions import ConnectionError as SocketConnectionError
@@ -76,6 +77,10 @@ class Connection:
         self._listener = listener
         self._transport = transport
         self._heartbeat = heartbeat
+        # Ours, so that it is closed whatever the library is doing, and so that cookies of a
+        # load balancer outlive a broken connection.
+        self._http = aiohttp.ClientSession()
+        self._present = asyncio.Event()
         self._opened = False
         self._closed = False
         self._refused: ClientError | None = None
@@ -90,6 +95,7 @@ class Connection:
             reconnection_delay_max=5,
             randomization_factor=0.5,
             handle_sigint=False,
+            http_session=self._http,
         )
         socket.on("connect", self._connected)
         socket.on("connect_error", self._connect_failed)
@@ -152,6 +158,11 @@ class Connection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._socket.shutdown()
+        await self._http.close()
+
+    async def present(self) -> None:
+        """Wait until the socket is connected and the user has joined."""
+        await self._present.wait()
 
     async def call(
         self, event: str, payload: Mapping[str, Any], *, timeout: float = 15.0
@@ -179,6 +190,7 @@ class Connection:
 
     async def _join(self) -> None:
         await self.call("user-join", {"auth": {"token": self._token}})
+        self._present.set()
 
     async def _beat(self) -> None:
         while True:
@@ -222,6 +234,7 @@ class Connection:
     def _disconnected(self, reason: str = "") -> None:
         if self._closed or not self._opened:
             return
+        self._present.clear()
         if self._returning is not None:
             self._returning.cancel()  # it waits for an answer that cannot come any more
         if reason == self._socket.reason.SERVER_DISCONNECT:

@@ -35,6 +35,9 @@ class Wire(Protocol):
     def session_id(self) -> str:
         """The session's id; empty while away."""
 
+    async def present(self) -> None:
+        """Wait until it is connected."""
+
     async def call(self, event: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send and return the ack."""
 
@@ -63,6 +66,7 @@ class Conversation:
         self._held: list[ChatEvent] | None = None
         self._repair: asyncio.Task[None] | None = None
         self._gap_given_up = False
+        self._stopping = False
         self._begun = False
         self._title = ""
         self.on_answered: Callable[[], None] = _nothing
@@ -83,8 +87,7 @@ class Conversation:
 
         :raises ClientError: it was not even begun.
         """
-        if not self._wire.session_id:
-            raise ClientError("the connection is away; try again when it is back")
+        await self._wire.present()
         if not self.chat_id:
             self.chat_id = await self._api.new_chat(self.model)
         asked = Turn(str(uuid.uuid4()), "user", content)
@@ -151,6 +154,7 @@ class Conversation:
 
         :returns: the server's confirmation, as a sentence.
         """
+        self._stopping = True
         tasks = self._tasks or await self._api.chat_tasks(self.chat_id)
         if not tasks:
             return "nothing to stop: the answer has no task at the server"
@@ -294,7 +298,7 @@ class Conversation:
 
     def _begin(self, message_id: str) -> Answer:
         self._tasks, self._sources, self._begun = [], [], False
-        self._gap_given_up = False
+        self._gap_given_up = self._stopping = False
         self.answer = Answer(message_id)
         return self.answer
 
@@ -314,7 +318,7 @@ class Conversation:
         match ending:
             case Ending.FAILED:
                 self._screen.error(answer.reason)
-            case Ending.STOPPED:
+            case Ending.STOPPED if not self._stopping:
                 self._screen.notice("the answer was stopped")
             case Ending.INTERRUPTED:
                 self._screen.error(f"interrupted: {answer.reason or _NO_LONGER_ANSWERED}")

@@ -131,6 +131,9 @@ class PromptDialogs:
     """Asks the person, one question at a time.
 
     :ivar waiting: the question on the screen, if any; :meth:`reply` answers it.
+    :ivar on_opening: called before a question is shown, so that a secret is never echoed.
+    :ivar on_opened: called when it is shown and can be answered.
+    :ivar on_closed: called when it has its answer.
     """
 
     def __init__(self, screen: Screen) -> None:
@@ -139,6 +142,7 @@ class PromptDialogs:
         self._round = 0
         self._reply: asyncio.Future[bool | str] | None = None
         self.waiting: Question | None = None
+        self.on_opening: Callable[[], None] = _nothing
         self.on_opened: Callable[[], None] = _nothing
         self.on_closed: Callable[[], None] = _nothing
 
@@ -153,6 +157,7 @@ class PromptDialogs:
                 return False  # withdrawn while it waited for its turn
             self._reply = asyncio.get_running_loop().create_future()
             self.waiting = question
+            self.on_opening()
             show(self._screen, question)
             self._screen.prompt(question.prompt)
             self.on_opened()
@@ -162,14 +167,17 @@ class PromptDialogs:
                 self.waiting = self._reply = None
                 self.on_closed()
 
-    def reply(self, line: str) -> None:
-        """The line that the person entered for :attr:`waiting`."""
+    def reply(self, line: str) -> bool:
+        """The line that the person entered for :attr:`waiting`; whether it was understood."""
         assert self.waiting is not None
         given = self.waiting.read(line)
         if given is None:
             self._screen.prompt(self.waiting.prompt)
-        elif self._reply is not None and not self._reply.done():
+            return False
+        self.waiting = None  # the next line is none of its business, even if it is here already
+        if self._reply is not None and not self._reply.done():
             self._reply.set_result(given)
+        return True
 
     def close(self) -> None:
         self._round += 1

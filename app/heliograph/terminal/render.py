@@ -83,7 +83,7 @@ class Screen:
 
     def said(self, who: str, content: str, *, style: str = "bold cyan") -> None:
         """A message of a person."""
-        self._line(Text.assemble((self._clean(who), style), " ", self._clean(content)), "")
+        self._line(Text.assemble((f"{self._clean(who)}:", style), " ", self._clean(content)), "")
 
     def status(self, data: Mapping[str, Any]) -> None:
         """A status ``{description, done, hidden?}`` of an answer."""

@@ -18,6 +18,7 @@ from heliograph.terminal.commands import Commands
 from heliograph.terminal.dialogs import PromptDialogs
 from heliograph.terminal.failures import EXIT_FINISHED, EXIT_NOT_STARTED, ClientError
 from heliograph.terminal.lines import Lines
+from heliograph.terminal.options import DEFAULT_URL
 from heliograph.terminal.render import PROMPT
 
 _LEAVE = ("/leave", "/quit", "/exit")
@@ -32,7 +33,7 @@ class Repl:
         self._dialogs = dialogs
         self._commands = Commands(client)
         self._fd = fd
-        self._waiting: deque[str | None] = deque()
+        self._waiting: deque[str | None] = deque()  # None: the end of the input
         self._work: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._left = asyncio.Event()
@@ -44,7 +45,8 @@ class Repl:
         if options.channel:
             await self._client.watch(options.channel)
         self._lines = Lines(self._take, self._fd)
-        self._dialogs.on_opened = self._dialog_opened
+        self._dialogs.on_opening = self._dialog_opening
+        self._dialogs.on_opened = self._go_on
         self._dialogs.on_closed = self._dialog_closed
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self._left.set)
@@ -68,7 +70,9 @@ class Repl:
         if streaming:
             chat_id = self._client.conversation.chat_id
             self._screen.notice("the answer goes on at the server; come back to it with")
-            self._screen.notice(f"  heliograph chat --chat {chat_id}")
+            url = self._client.options.url
+            where = "" if url == DEFAULT_URL else f"--url {url} "
+            self._screen.notice(f"  heliograph chat {where}--chat {chat_id}")
         if self._client.over.done():
             self._screen.error(self._client.over.result().message)
             return EXIT_NOT_STARTED
@@ -84,40 +88,38 @@ class Repl:
 
     @property
     def _busy(self) -> bool:
-        return self._work is not None
+        return self._work is not None or self._stopping is not None
 
     def _take(self, line: str | None) -> None:
-        if self._lines.by_hand:
-            self._screen.line_entered()
-        self._waiting.append(line)
-        self._go_on()
+        if not self._lines.by_hand:
+            self._waiting.append(line)
+            self._go_on()
+            return
+        self._screen.line_entered()
+        if line is None:
+            self._left.set()
+        elif self._dialogs.waiting is not None and line.strip() not in (*_LEAVE, "/stop"):
+            self._dialogs.reply(line)
+        elif not self._busy:
+            self._act(line)
+        elif not self._act_meanwhile(line):
+            self._waiting.append(line)
 
     def _go_on(self) -> None:
-        """Act on the lines that can be acted on now."""
-        later: deque[str | None] = deque()
+        """Act on the lines that waited, as far as they need not wait any longer."""
         while self._waiting and not self._left.is_set():
-            line = self._waiting.popleft()
-            if line is None and (self._lines.by_hand or not self._busy):
+            if self._dialogs.waiting is not None and not self._lines.by_hand:
+                if self._waiting[0] is None:
+                    self._dialogs.close()
+                    return
+                if self._dialogs.reply(self._waiting.popleft() or ""):
+                    return
+            elif self._busy:
+                return
+            elif (line := self._waiting.popleft()) is None:
                 self._left.set()
-            elif line is None:
-                later.append(line)
-                break
-            elif self._dialogs.waiting is not None:
-                if self._lines.by_hand and line.strip() in (*_LEAVE, "/stop"):
-                    self._act_meanwhile(line)
-                    continue
-                self._dialogs.reply(line)
-                if not self._lines.by_hand:
-                    break
-            elif not self._busy:
-                self._act(line)
-            elif self._lines.by_hand:
-                if not self._act_meanwhile(line):
-                    later.append(line)
             else:
-                later.append(line)
-                break
-        self._waiting = later + self._waiting
+                self._act(line)
 
     def _act(self, line: str) -> None:
         self._warned = False
@@ -150,11 +152,11 @@ class Repl:
         if self._client.conversation.streaming:
             self._screen.stream("\n")  # the terminal showed ^C somewhere in the line
             self._stop()
-        elif self._busy and self._work is not None:
+        elif self._work is not None:
             self._work.cancel()
         elif self._warned:
             self._left.set()
-        else:
+        elif self._stopping is None:
             self._warned = True
             self._screen.notice("Ctrl-D or /leave quits; so does Ctrl-C again")
 
@@ -162,33 +164,38 @@ class Repl:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._work = asyncio.create_task(self._do(work))
-        self._work.add_done_callback(self._done)
+        self._work.add_done_callback(self._work_done)
 
     async def _do(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except ClientError as error:
-            self._screen.end_line()
             self._screen.error(error.message)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _work_done(self, task: asyncio.Task[None]) -> None:
         self._work = None
+        self._settled(task)
+
+    def _stop_done(self, task: asyncio.Task[None]) -> None:
+        self._stopping = None
+        self._settled(task)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._screen.error(f"the client failed: {error!r}")
-        if not self._left.is_set():
+        if not self._busy and not self._left.is_set():
             self._go_on()
             if not self._busy:
                 self._prompt()
 
     def _stop(self) -> None:
-        if self._stopping is None or self._stopping.done():
+        if self._stopping is None:
             self._dialogs.close()
             self._stopping = asyncio.create_task(self._do(self._stop_and_say()))
+            self._stopping.add_done_callback(self._stop_done)
 
     async def _stop_and_say(self) -> None:
-        words = await self._client.conversation.stop()
-        self._screen.end_line()
-        self._screen.notice(words)
+        self._screen.notice(await self._client.conversation.stop())
 
     async def _give_up(self, *tasks: asyncio.Task[Any] | None) -> None:
         running = [task for task in tasks if task is not None]
@@ -202,11 +209,10 @@ class Repl:
 
     # -- dialogs ---------------------------------------------------------------------
 
-    def _dialog_opened(self) -> None:
+    def _dialog_opening(self) -> None:
         question = self._dialogs.waiting
         if question is not None and question.secret:
             self._lines.echo(False)
-        self._go_on()
 
     def _dialog_closed(self) -> None:
         self._lines.echo(True)

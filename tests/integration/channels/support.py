@@ -29,7 +29,9 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
 
 async def create(person: Person, name: str = "general", **body: Any) -> dict[str, Any]:
     """A new channel."""
-    view: dict[str, Any] = good(await person.http.post(f"{API}/create", json={"name": name, **body}))
+    view: dict[str, Any] = good(
+        await person.http.post(f"{API}/create", json={"name": name, **body})
+    )
     return view
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
 from tests.integration.channels.support import (
     API,
@@ -12,6 +12,7 @@ from tests.integration.channels.support import (
     good,
     joined,
     kinds,
+    messages,
     of_type,
     post,
     refused,
@@ -56,54 +57,51 @@ async def test_the_list_is_paged(server: RunningServer) -> None:
     assert [channel["id"] for channel in page] == ids[1:4]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "", None),
-        ("POST", "/update", {"name": "mine"}),
-        ("DELETE", "/delete", None),
-        ("GET", "/members", None),
-        ("POST", "/update/members/add", {"user_ids": ["x"]}),
-        ("POST", "/update/members/remove", {"user_ids": ["x"]}),
-        ("GET", "/messages", None),
-        ("POST", "/messages/post", {"content": "let me in"}),
-        ("GET", "/messages/MESSAGE", None),
-        ("GET", "/messages/MESSAGE/thread", None),
-        ("POST", "/messages/MESSAGE/update", {"content": "x"}),
-        ("DELETE", "/messages/MESSAGE/delete", None),
-        ("POST", "/messages/MESSAGE/reactions/add", {"name": "+1"}),
-        ("POST", "/messages/MESSAGE/reactions/remove", {"name": "+1"}),
-    ],
-)
-async def test_an_outsider_cannot_tell_a_private_channel_from_none(
-    server: RunningServer, method: str, path: str, body: dict[str, object] | None
-) -> None:
+EVERY_ROUTE: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("POST", "/update", {"name": "mine"}),
+    ("DELETE", "/delete", None),
+    ("GET", "/members", None),
+    ("POST", "/update/members/add", {"user_ids": ["x"]}),
+    ("POST", "/update/members/remove", {"user_ids": ["x"]}),
+    ("GET", "/messages", None),
+    ("POST", "/messages/post", {"content": "let me in"}),
+    ("GET", "/messages/MESSAGE", None),
+    ("GET", "/messages/MESSAGE/thread", None),
+    ("POST", "/messages/MESSAGE/update", {"content": "x"}),
+    ("DELETE", "/messages/MESSAGE/delete", None),
+    ("POST", "/messages/MESSAGE/reactions/add", {"name": "+1"}),
+    ("POST", "/messages/MESSAGE/reactions/remove", {"name": "+1"}),
+]
+
+
+async def test_an_outsider_cannot_tell_a_private_channel_from_none(server: RunningServer) -> None:
     ann, eve = await server.signup("ann"), await server.signup("eve")
     channel = await create_private(ann)
     message = await post(ann, channel)
-    path = path.replace("MESSAGE", message["id"])
-    real = await eve.http.request(method, f"{API}/{channel['id']}{path}", json=body)
-    none = await eve.http.request(method, f"{API}/nothing{path}", json=body)
-    refused(real, 404, "not_found")
-    assert real.text.replace(channel["id"], "nothing") == none.text
+    for method, path, body in EVERY_ROUTE:
+        path = path.replace("MESSAGE", message["id"])
+        real = await eve.http.request(method, f"{API}/{channel['id']}{path}", json=body)
+        none = await eve.http.request(method, f"{API}/nothing{path}", json=body)
+        refused(real, 404, "not_found")
+        assert real.text.replace(channel["id"], "nothing") == none.text
+    assert await messages(ann, channel) == [message]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("POST", "/update", {"name": "mine"}),
-        ("DELETE", "/delete", None),
-        ("POST", "/update/members/add", {"user_ids": ["x"]}),
-        ("POST", "/update/members/remove", {"user_ids": ["x"]}),
-    ],
-)
-async def test_a_member_may_not_manage(
-    server: RunningServer, method: str, path: str, body: dict[str, object] | None
-) -> None:
+MANAGERS_ROUTES: list[tuple[str, str, Any]] = [
+    ("POST", "/update", {"name": "mine"}),
+    ("DELETE", "/delete", None),
+    ("POST", "/update/members/add", {"user_ids": ["x"]}),
+    ("POST", "/update/members/remove", {"user_ids": ["x"]}),
+]
+
+
+async def test_a_member_may_not_manage(server: RunningServer) -> None:
     ann, ben = await server.signup("ann"), await server.signup("ben")
     channel = await create_private(ann, ben)
-    answer = await ben.http.request(method, f"{API}/{channel['id']}{path}", json=body)
-    refused(answer, 403, "forbidden")
+    for method, path, body in MANAGERS_ROUTES:
+        answer = await ben.http.request(method, f"{API}/{channel['id']}{path}", json=body)
+        refused(answer, 403, "forbidden")
     assert good(await ann.http.get(f"{API}/{channel['id']}"))["name"] == "secret"
 
 
@@ -142,47 +140,55 @@ async def test_without_a_token_there_is_nothing(server: RunningServer) -> None:
     refused(answer, 401, "token_missing")
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({}, 422, "bad_payload"),
-        ({"name": ""}, 422, "bad_payload"),
-        ({"name": "   "}, 422, "bad_payload"),
-        ({"name": 7}, 422, "bad_payload"),
-        ({"name": None}, 422, "bad_payload"),
-        ({"name": "a\x00b"}, 422, "bad_payload"),
-        ({"name": "a\nb"}, 422, "bad_payload"),
-        ({"name": "x" * 201}, 413, "too_large"),
-        ({"name": "a", "private": "yes"}, 422, "bad_payload"),
-        ({"name": "a", "description": "x" * 2_001}, 413, "too_large"),
-        ({"name": "a", "description": ["x"]}, 422, "bad_payload"),
-        ([], 422, "bad_payload"),
-    ],
-)
-async def test_a_bad_channel_is_refused(
-    server: RunningServer, body: object, status: int, code: str
-) -> None:
+BAD_CHANNELS: list[tuple[object, int, str]] = [
+    ({}, 422, "bad_payload"),
+    ({"name": ""}, 422, "bad_payload"),
+    ({"name": "   "}, 422, "bad_payload"),
+    ({"name": 7}, 422, "bad_payload"),
+    ({"name": None}, 422, "bad_payload"),
+    ({"name": "a\x00b"}, 422, "bad_payload"),
+    ({"name": "a\nb"}, 422, "bad_payload"),
+    ({"name": "x" * 201}, 413, "too_large"),
+    ({"name": "a", "private": "yes"}, 422, "bad_payload"),
+    ({"name": "a", "description": "x" * 2_001}, 413, "too_large"),
+    ({"name": "a", "description": ["x"]}, 422, "bad_payload"),
+    ([], 422, "bad_payload"),
+]
+
+
+async def test_a_bad_channel_is_refused(server: RunningServer) -> None:
     ann = await server.signup("ann")
-    refused(await ann.http.post(f"{API}/create", json=body), status, code)
+    for body, status, code in BAD_CHANNELS:
+        refused(await ann.http.post(f"{API}/create", json=body), status, code)
     assert good(await ann.http.get(f"{API}/")) == []
 
 
-@pytest.mark.parametrize("channel_id", ["%00", "a%20b", "..%2Fx", "x" * 65, "%ff"])
-async def test_an_id_that_is_none_is_refused(server: RunningServer, channel_id: str) -> None:
+NO_IDS = ["%00", "a%20b", "..%2Fx", "x" * 65, "%ff"]
+
+
+async def test_an_id_that_is_none_is_refused(server: RunningServer) -> None:
     ann = await server.signup("ann")
-    answer = await ann.http.get(f"{API}/{channel_id}")
-    assert answer.status_code in (404, 422), answer.text
+    for channel_id in NO_IDS:
+        answer = await ann.http.get(f"{API}/{channel_id}")
+        assert answer.status_code in (404, 422), answer.text
 
 
-@pytest.mark.parametrize(
-    "query", [{"skip": -1}, {"limit": 0}, {"limit": 201}, {"skip": "many"}, {"skip": 10**30}]
-)
-async def test_a_bad_page_is_refused(server: RunningServer, query: dict[str, object]) -> None:
+BAD_PAGES: list[dict[str, Any]] = [
+    {"skip": -1},
+    {"limit": 0},
+    {"limit": 201},
+    {"skip": "many"},
+    {"skip": 10**30},
+]
+
+
+async def test_a_bad_page_is_refused(server: RunningServer) -> None:
     ann = await server.signup("ann")
     channel = await create(ann)
-    for path in ("/", f"/{channel['id']}/messages", f"/{channel['id']}/members"):
-        answer = await ann.http.get(f"{API}{path}", params=query)  # type: ignore[arg-type]
-        refused(answer, 422, "bad_payload")
+    for query in BAD_PAGES:
+        for path in ("/", f"/{channel['id']}/messages", f"/{channel['id']}/members"):
+            answer = await ann.http.get(f"{API}{path}", params=query)
+            refused(answer, 422, "bad_payload")
 
 
 # -- events ----------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.integration.channels.support import (
     API,
     add,
@@ -32,6 +30,7 @@ def typing_in(channel: dict[str, Any]) -> dict[str, Any]:
 
 async def is_out(server: RunningServer, socket: Socket, person: Person, channel: Any) -> None:
     """The socket gets nothing of the channel and may say nothing in it."""
+    await settled(server, socket, person)
     before = kinds(socket)
     await post(server.root, channel, "not for all")
     await settled(server, socket, person)
@@ -186,7 +185,9 @@ async def test_adding_a_member_twice_adds_once(server: RunningServer) -> None:
     await settled(server, his, ben)
     assert kinds(his) == ["channel:created"]
     good(await ann.http.post(path.replace("add", "remove"), json={"user_ids": [ben.id]}))
-    assert good(await ann.http.post(path.replace("add", "remove"), json={"user_ids": [ben.id]})) == 0
+    assert (
+        good(await ann.http.post(path.replace("add", "remove"), json={"user_ids": [ben.id]})) == 0
+    )
 
 
 async def test_an_unknown_user_makes_the_whole_request_fail(server: RunningServer) -> None:
@@ -208,21 +209,21 @@ async def test_the_manager_cannot_be_removed(server: RunningServer) -> None:
     assert good(await ann.http.get(f"{API}/{channel['id']}/members"))["total"] == 2
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"user_ids": []},
-        {"user_ids": "ann"},
-        {"user_ids": [1]},
-        {"user_ids": ["a b"]},
-        {"user_ids": ["\x00"]},
-        {"user_ids": [f"u{number}" for number in range(1_001)]},
-    ],
-)
-async def test_bad_user_ids_are_refused(server: RunningServer, body: dict[str, object]) -> None:
+BAD_USER_IDS: list[dict[str, Any]] = [
+    {},
+    {"user_ids": []},
+    {"user_ids": "ann"},
+    {"user_ids": [1]},
+    {"user_ids": ["a b"]},
+    {"user_ids": ["\x00"]},
+    {"user_ids": [f"u{number}" for number in range(1_001)]},
+]
+
+
+async def test_bad_user_ids_are_refused(server: RunningServer) -> None:
     ann = await server.signup("ann")
     channel = await create_private(ann)
-    for action in ("add", "remove"):
-        path = f"{API}/{channel['id']}/update/members/{action}"
-        refused(await ann.http.post(path, json=body), 422, "bad_payload")
+    for body in BAD_USER_IDS:
+        for action in ("add", "remove"):
+            path = f"{API}/{channel['id']}/update/members/{action}"
+            refused(await ann.http.post(path, json=body), 422, "bad_payload")

@@ -45,8 +45,8 @@ async def test_a_channel_shows_what_was_and_what_comes(
     seat = await sit(bob)
     await seat.client.watch(channel[by])
     await post(ann, channel, "after")
-    await eventually(lambda: "ann after" in seat.said)
-    assert seat.said.splitlines() == ["#garden", "ann before", "ann after"]
+    await eventually(lambda: "ann: after" in seat.said)
+    assert seat.said.splitlines() == ["#garden", "ann: before", "ann: after"]
 
 
 async def test_an_own_message_is_not_shown_twice(
@@ -56,8 +56,8 @@ async def test_an_own_message_is_not_shown_twice(
     view = await seat.client.watch("#garden")
     await view.arrival(await view.post("hello"))
     await post(ann, channel, "hello bob")
-    await eventually(lambda: "ann hello bob" in seat.said)
-    assert "bob hello" not in seat.said
+    await eventually(lambda: "ann: hello bob" in seat.said)
+    assert "bob: hello" not in seat.said
 
 
 async def test_what_was_posted_while_the_connection_was_away_is_shown_once(
@@ -66,16 +66,16 @@ async def test_what_was_posted_while_the_connection_was_away_is_shown_once(
     seat = await sit(bob)
     await seat.client.watch("garden")
     await post(ann, channel, "one")
-    await eventually(lambda: "ann one" in seat.said)
+    await eventually(lambda: "ann: one" in seat.said)
     cut(server, bob)
     await post(ann, channel, "two")
-    await eventually(lambda: "ann two" in seat.said)
+    await eventually(lambda: "ann: two" in seat.said)
     await post(ann, channel, "three")
-    await eventually(lambda: "ann three" in seat.said)
+    await eventually(lambda: "ann: three" in seat.said)
     assert [line for line in seat.said.splitlines() if line.startswith("ann")] == [
-        "ann one",
-        "ann two",
-        "ann three",
+        "ann: one",
+        "ann: two",
+        "ann: three",
     ]
 
 

@@ -48,6 +48,13 @@ async def test_lines_from_a_pipe_wait_for_their_turn(server: RunningServer) -> N
     assert out.endswith("Roses are red\n")
 
 
+async def test_a_dialog_at_the_end_of_a_pipe_is_declined(server: RunningServer) -> None:
+    await server.signup("ann")
+    code, out, err = await run_command(*to(server), stdin="/confirm {}\nperhaps\n")
+    assert code == 0, err
+    assert "the user declined\n" in out
+
+
 @pytest.mark.settings(ECHO_DELAY_MS="20")
 async def test_a_newcomer_signs_up_at_the_terminal_and_stops_an_answer(
     server: RunningServer,
@@ -128,7 +135,7 @@ async def test_commands_list_what_there_is(server: RunningServer) -> None:
     async with Terminal(*to(server)) as terminal:
         for line, shown in (
             ("/help", "/leave, Ctrl-D"),
-            ("/models", "echo Echo"),
+            ("/models", "echo  Echo"),
             ("/model echo", "model echo"),
             ("/model nosuch", "no model nosuch; the server offers: echo"),
             ("/notes", "Seeds"),
@@ -158,9 +165,9 @@ async def test_a_line_typed_while_an_answer_streams_is_sent_after_it(
     await server.signup("ann")
     async with Terminal(*to(server)) as terminal:
         await terminal.expect("> ")
-        terminal.enter("word0 word1 " * 20)
-        await terminal.expect("word0 word1\n")
-        await terminal.expect("word0")
+        terminal.enter(WORDS)
+        await terminal.expect("word149\n")  # what was typed
+        await terminal.expect("word0 word1 ")  # what is answered
         terminal.enter("afterwards")
         await terminal.expect("(sent after this answer; /stop stops it)")
         await terminal.expect("\nafterwards\n")

@@ -79,6 +79,9 @@ class FakeWire:
     def session_id(self) -> str:
         return "session-1"
 
+    async def present(self) -> None:
+        pass
+
     async def call(self, event: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         assert event == "join-chat"
         self.joins.append(payload)

@@ -65,6 +65,13 @@ async def test_a_replacement_that_begins_differently_is_said_to_be_rewritten() -
     assert (piece.text, piece.rewritten) == ("right", True)
 
 
+async def test_a_store_that_has_less_than_was_shown_repeats_nothing() -> None:
+    answer = Answer("m")
+    answer.append(1, "one two")
+    assert answer.settle("one ").text == ""
+    assert answer.settle("one three").text == "three"
+
+
 async def test_only_the_first_ending_counts() -> None:
     answer = Answer("m")
     answer.end(Ending.STOPPED)

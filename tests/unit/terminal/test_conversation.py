@@ -240,7 +240,7 @@ async def test_opening_a_chat_shows_its_branch_and_streams_the_rest(stage: Stage
     stage.done()
     assert await opening is Ending.FINISHED
     assert stage.shown == "Roses are red\n"
-    assert "you a poem" in stage.said
+    assert "you: a poem" in stage.said
     assert "not this" not in stage.said
     assert stage.conversation.model == "big"
 

@@ -51,7 +51,7 @@ def test_text_of_others_cannot_control_a_terminal() -> None:
     screen.stream("a\x1b[2Jb\x9b31mc\rd")
     screen.said("ann\x1b]0;x\x07", "hi\x1b[1A")
     screen.notice("\u202etxt.exe")
-    assert out.getvalue() == "a[2Jb31mcd\nann]0;x hi[1A\ntxt.exe\n"
+    assert out.getvalue() == "a[2Jb31mcd\nann]0;x: hi[1A\ntxt.exe\n"
 
 
 def test_a_pipe_gets_the_answer_as_it_is() -> None:

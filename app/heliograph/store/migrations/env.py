@@ -13,6 +13,8 @@ _MIGRATION_LOCK = 0x48454C49  # any fixed number; ours spells HELI
 def run(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for another that migrates
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

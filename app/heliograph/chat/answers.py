@@ -1,0 +1,258 @@
+"""Taking completion requests: check, store the question, start the task that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from heliograph.chat.chats import Chats
+from heliograph.chat.direct import DirectChannels
+from heliograph.chat.info import RequestInfo
+from heliograph.chat.messages import Ending, MessageRepository, NewMessage
+from heliograph.chat.models import Model, ModelList
+from heliograph.chat.outlet import Outlet, is_local
+from heliograph.chat.pipeline import Job, Pipeline
+from heliograph.chat.plain import plain_answer, plain_stream
+from heliograph.chat.repository import ChatRepository
+from heliograph.chat.requests import (
+    CompletionRequest,
+    branch,
+    check_messages,
+    model_body,
+    title_from,
+)
+from heliograph.chat.streams import Stream, Streams
+from heliograph.chat.text import clean_json, clean_text, text_of
+from heliograph.chat.tools import ToolBox
+from heliograph.chat.updates import ClientMessage, new_message
+from heliograph.delivery import Hub
+from heliograph.errors import BadPayload, CallFailed
+from heliograph.principal import Principal
+from heliograph.tasks import Tasks
+from heliograph.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Answers:
+    """Starts answers.
+
+    :param server: the upstream, or the echo model.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        tasks: Tasks,
+        access: Chats,
+        chats: ChatRepository,
+        messages: MessageRepository,
+        streams: Streams,
+        pipeline: Pipeline,
+        direct: DirectChannels,
+        server: Model,
+        models: ModelList,
+        tools: ToolBox,
+    ) -> None:
+        self._hub = hub
+        self._tasks = tasks
+        self._access = access
+        self._chats = chats
+        self._messages = messages
+        self._streams = streams
+        self._pipeline = pipeline
+        self._direct = direct
+        self._server = server
+        self._models = models
+        self._tools = tools
+
+    # -- plain -------------------------------------------------------------------------
+
+    async def plain(self, request: CompletionRequest) -> dict[str, Any]:
+        """A whole OpenAI completion.
+
+        :raises UpstreamError: the model failed, with the status to answer.
+        """
+        body = await self._plain_body(request)
+        return await plain_answer(self._server, {**body, "stream": False})
+
+    async def plain_stream(self, request: CompletionRequest) -> AsyncIterator[bytes]:
+        """Server-sent events in OpenAI's shape.
+
+        :raises UpstreamError: the model failed before its first chunk.
+        """
+        body = await self._plain_body(request)
+        return await plain_stream(self._server, {**body, "stream": True})
+
+    async def _plain_body(self, request: CompletionRequest) -> dict[str, Any]:
+        if request.is_direct:
+            raise BadPayload(
+                "model_item.direct: a page's model needs session_id", path="model_item"
+            )
+        messages = request.messages or []
+        check_messages(messages)
+        body = model_body(request, messages)
+        await self._models.check(request.model)
+        return body
+
+    # -- as a task -----------------------------------------------------------------------
+
+    async def start(self, user: Principal, request: CompletionRequest) -> dict[str, Any]:
+        """Answer into a chat, as a task.
+
+        :returns: ``{status: true, task_ids: [id], chat_id, message_id, user_message_id}``.
+        :raises BadPayload: ``chat_id`` or ``id`` is missing, or a message is malformed.
+        :raises NotFound: no such chat (404), or ``model_unknown``.
+        :raises CallFailed: ``session_gone``, the session is not the user's.
+        :raises Conflict: ``in_flight``, the message is being answered.
+        """
+        info = self._info(user, request)
+        access = await self._access.writable(user, info.chat_id)
+        session = self._hub.sessions.get(info.session_id or "")
+        if session is None or session.user_id != user.id:
+            raise CallFailed(f"session {info.session_id} is not connected")
+        model: Model = self._server
+        if request.is_direct:
+            model = self._direct.model(info, clean_json(request.model_item, path="model_item"))
+        else:
+            await self._models.check(request.model)
+        outlet = Outlet(self._hub, info.chat_id, info.message_id, user.id, access.shared)
+        stream = self._streams.open(outlet, info.message_id)
+        try:
+            question, answer, messages = await self._place(info, request)
+            body = model_body(request, messages)
+            for name in ("tools", "tool_choice", "functions", "function_call"):
+                body.pop(name, None)  # a page's own tools cannot be called from here
+            body["stream"] = request.stream is not False
+            title = await self._begin(info, stream, question, answer, request, messages)
+        except BaseException:
+            stream.close()
+            raise
+        tools = self._tools.offered(request.tool_ids)
+        job = Job(info, model, body, stream, outlet, tools, title)
+        try:
+            task = await self._tasks.start(
+                partial(self._pipeline.run, job=job),
+                item=info.chat_id,
+                user_id=user.id,
+                label=f"chat {request.model}"[:100],
+            )
+        except BaseException:
+            await asyncio.shield(self._give_up(info, stream))
+            raise
+        return {
+            "status": True,
+            "task_ids": [task.id],
+            "chat_id": info.chat_id,
+            "message_id": info.message_id,
+            "user_message_id": question.id if question is not None else answer.parent_id,
+        }
+
+    def _info(self, user: Principal, request: CompletionRequest) -> RequestInfo:
+        for name in ("chat_id", "id"):
+            if getattr(request, name) is None:
+                raise BadPayload(f"{name}: needed with session_id", path=name)
+        return RequestInfo(user.id, str(request.chat_id), str(request.id), request.session_id)
+
+    async def _place(
+        self, info: RequestInfo, request: CompletionRequest
+    ) -> tuple[NewMessage | None, NewMessage, list[dict[str, Any]]]:
+        """Where question and answer belong in the chat, and the history for the model."""
+        messages = request.messages
+        if messages is not None:
+            check_messages(messages)
+        asked = request.question()
+        answer = NewMessage(
+            id=info.message_id,
+            role="assistant",
+            content="",
+            parent_id=request.parent_id,
+            model=clean_text(request.model),
+        )
+        if is_local(info.chat_id):
+            if messages is None:
+                raise BadPayload("messages: a temporary chat has no others", path="messages")
+            return None, answer, messages
+        tip = await self._chats.tip(info.chat_id, info.message_id)
+        current = tip.current_id if tip.current_id != info.message_id else tip.answer_parent
+        question: NewMessage | None = None
+        if asked is not None:
+            copy = ClientMessage.model_validate(
+                clean_json({**asked.model_dump(exclude_unset=True), "role": "user"})
+            )
+            if "parentId" not in copy.model_fields_set and current != asked.id:
+                copy.parentId = current
+            question = new_message(asked.id, copy)
+        elif messages and messages[-1]["role"] == "user" and not request.parent_id:
+            text = text_of(messages[-1].get("content"))
+            known = tip.answer_exists or (
+                tip.current_role == "user" and tip.current_content == text
+            )
+            if not known:  # a client that keeps no ids of its own
+                question = new_message(
+                    str(uuid.uuid4()),
+                    ClientMessage(
+                        parentId=current,
+                        role="user",
+                        content=clean_json(messages[-1].get("content"), path="messages"),
+                    ),
+                )
+        parent = request.parent_id or (question.id if question else None)
+        answer = _under(answer, parent or tip.answer_parent or current)
+        if messages is None:
+            messages = await self._stored(info.chat_id, answer.parent_id, question)
+            check_messages(messages)
+        return question, answer, messages
+
+    async def _stored(
+        self, chat_id: str, leaf: str | None, question: NewMessage | None
+    ) -> list[dict[str, Any]]:
+        rows = await self._chats.get(chat_id)
+        if rows is None:
+            return []
+        if question is None or any(message.id == question.id for message in rows.messages):
+            return branch(rows, leaf)
+        content = question.extra.get("content") or question.content
+        return [*branch(rows, question.parent_id), {"role": "user", "content": content}]
+
+    async def _begin(
+        self,
+        info: RequestInfo,
+        stream: Stream,
+        question: NewMessage | None,
+        answer: NewMessage,
+        request: CompletionRequest,
+        messages: list[dict[str, Any]],
+    ) -> str | None:
+        if is_local(info.chat_id):
+            return None
+        title = await self._messages.begin_answer(
+            info.chat_id,
+            question=question,
+            answer=answer,
+            keep_content=request.continues(),
+            title=title_from(messages),
+        )
+        if request.continues():
+            row = await self._messages.content(info.chat_id, info.message_id)
+            if row is not None and row[0]:
+                await stream.replace(row[0])
+        return title
+
+    async def _give_up(self, info: RequestInfo, stream: Stream) -> None:
+        """The answer began, but its task could not."""
+        stream.close()
+        if not is_local(info.chat_id):
+            await self._messages.settle(
+                info.chat_id, info.message_id, "", whole=False, ending=Ending("interrupted")
+            )
+
+
+def _under(message: NewMessage, parent_id: str | None) -> NewMessage:
+    return NewMessage(
+        message.id, message.role, message.content, parent_id, message.model, message.extra
+    )

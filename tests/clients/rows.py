@@ -1,0 +1,11 @@
+"""The rows of CONTRACT sections 3, 4, 5 and 7 that the suites check, from ``rows.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROWS: dict[str, str] = json.loads((Path(__file__).parent / "rows.json").read_text())
+
+NODE_ONLY = {"7 recovery"}
+"""python-socketio's client knows no connection state recovery."""

@@ -1,0 +1,21 @@
+import cProfile, pstats, time
+from tests.integration.channels.support import *
+async def test_prof(server):
+    t=time.process_time(); ann = await server.signup("ann"); print("signup cpu", time.process_time()-t)
+    channel = await create(ann)
+    await post(ann, channel)
+    t=time.process_time()
+    pr=cProfile.Profile(); pr.enable()
+    for i in range(100): await post(ann, channel)
+    pr.disable()
+    print("post cpu ms", (time.process_time()-t)*10)
+    pstats.Stats(pr).sort_stats("tottime").print_stats(18)
+    t=time.process_time()
+    for i in range(100): await post(ann, channel)
+    print("post cpu ms", (time.process_time()-t)*10)
+    t=time.process_time()
+    for i in range(100): await messages(ann, channel, limit=1)
+    print("list cpu ms", (time.process_time()-t)*10)
+    t=time.process_time()
+    for i in range(100): await ann.http.get("/api/version")
+    print("version cpu ms", (time.process_time()-t)*10)

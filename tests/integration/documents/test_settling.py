@@ -1,0 +1,248 @@
+"""Snapshots, compaction and derived text: in time, off the loop, losing nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pycrdt
+import pytest
+from sqlalchemy import func, select
+
+from heliograph.documents import SqlDocumentLog
+from heliograph.documents.log import Entry
+from heliograph.documents.wire import BadUpdate
+from heliograph.store import Database
+from heliograph.store.models import Document, DocumentUpdate, Note
+from tests.integration.documents.editors import fragment, paragraph, paragraph_update
+from tests.integration.documents.stage import Stage, killed, stage
+from tests.support.bare import until
+
+
+async def rows(database: Database) -> int:
+    async with database.read() as session:
+        return await session.scalar(select(func.count()).select_from(DocumentUpdate)) or 0
+
+
+async def columns(database: Database) -> tuple[str, int]:
+    async with database.read() as session:
+        note = (await session.scalars(select(Note))).one()
+        return note.content_md, note.content_seq
+
+
+async def settled(one: Stage, document_id: str) -> None:
+    await until(lambda: not one.documents.settler.is_pending(document_id), timeout=30)
+
+
+async def test_a_quiet_note_settles_into_its_snapshot_and_text(database: Database) -> None:
+    async with stage(database, quiet=0.01) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann, "first")
+        client = await one.client(ann)
+        await client.join(f"note:{note_id}")
+        for text in ("a", "b", "c"):
+            await client.write(f"note:{note_id}", text)
+        await settled(one, f"note:{note_id}")
+        assert await columns(database) == ("first\n\na\n\nb\n\nc", 3)
+        assert await rows(database) == 0
+        await client.write(f"note:{note_id}", "d")
+        assert await one.markdown(ann, note_id) == "first\n\na\n\nb\n\nc\n\nd"
+        await settled(one, f"note:{note_id}")
+        assert await columns(database) == ("first\n\na\n\nb\n\nc\n\nd", 4)
+
+
+@pytest.mark.parametrize("limit", [{"rows": 5}, {"bytes": 500}])
+async def test_a_long_log_settles_without_waiting_for_quiet(
+    database: Database, limit: dict[str, int]
+) -> None:
+    async with stage(database, quiet=3600, oldest=3600, **limit) as one:
+        ann = await one.user("ann")
+        client = await one.client(ann)
+        await client.join("free")
+        for number in range(5):
+            await client.write("free", str(number) * 100)
+        logged = one.documents.log
+
+        async with asyncio.timeout(30):
+            while (await logged.load("free")).snapshot is None:  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)
+
+
+async def test_somebody_who_never_pauses_does_not_put_it_off(database: Database) -> None:
+    async with stage(database, quiet=3600, oldest=0.2) as one:
+        ann = await one.user("ann")
+        client = await one.client(ann)
+        await client.join("free")
+        async with asyncio.timeout(30):
+            while (await one.documents.log.load("free")).snapshot is None:  # type: ignore[union-attr]
+                await client.write("free", "on and on")
+
+
+async def test_compaction_while_others_type_loses_nothing(database: Database) -> None:
+    async with stage(database, quiet=0.001, rows=3) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann, "x" * 5_000)  # big enough for the worker
+        document_id = f"note:{note_id}"
+        clients = [await one.client(ann) for _ in range(3)]
+        for client in clients:
+            await client.join(document_id)
+
+        async def type_on(number: int) -> None:
+            for step in range(30):
+                await clients[number].write(document_id, f"{number}.{step}")
+                await clients[number].text()
+
+        await asyncio.gather(*map(type_on, range(3)))
+        await settled(one, document_id)
+        logged = await one.documents.log.load(document_id)
+        assert logged is not None
+        assert (logged.seq, len(logged.updates)) == (90, 0)
+        assert await clients[0].text() == await clients[1].text() == await clients[2].text()
+        assert await one.markdown(ann, note_id) == (await clients[0].text()).replace("\n", "\n\n")
+    async with stage(database) as two:
+        late = await two.client(ann)
+        await late.join(document_id)
+        assert await late.text() == await clients[0].text()
+
+
+async def test_another_process_that_appends_meanwhile_loses_nothing(database: Database) -> None:
+    async with stage(database) as one:
+        ann = await one.user("ann")
+        await one.documents.log.create("free", ann.id, None)
+        other = SqlDocumentLog(database)
+
+        async def append() -> None:
+            for number in range(60):
+                await other.append("free", [Entry(ann.id, paragraph_update(str(number)))])
+
+        async def compact() -> None:
+            while True:
+                await one.documents.settler.settle("free")
+                heads = await other.heads(["free"])
+                if heads["free"].seq == 60:
+                    return
+
+        await asyncio.gather(append(), compact())
+        client = await one.client(ann)
+        await client.join("free")
+        assert sorted((await client.text()).split("\n"), key=int) == [str(n) for n in range(60)]
+
+
+async def test_a_snapshot_of_a_damaged_log_is_refused_and_the_log_kept(
+    database: Database,
+) -> None:
+    async with stage(database) as one:
+        ann = await one.user("ann")
+        await one.documents.log.create("free", ann.id, None)
+        doc: pycrdt.Doc[object] = pycrdt.Doc()
+        paragraph(doc, "first")
+        before = doc.get_state()
+        paragraph(doc, "second")
+        await one.documents.log.append("free", [Entry(ann.id, doc.get_update(before))])
+        with pytest.raises(BadUpdate):
+            await one.documents.settler.settle("free")
+        assert await rows(database) == 1
+
+
+async def test_a_failure_to_settle_is_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(database, quiet=0.01, again=0.01) as one:
+        ann = await one.user("ann")
+        client = await one.client(ann)
+        await client.join("free")
+        compact = one.documents.log.compact
+        failures = 2
+
+        async def failing(document_id: str, up_to_seq: int, snapshot: bytes) -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise OSError("no disk")
+            await compact(document_id, up_to_seq, snapshot)
+
+        monkeypatch.setattr(one.documents.log, "compact", failing)
+        await client.write("free", "text")
+        await settled(one, "free")
+        assert await rows(database) == 0
+
+
+async def test_stopping_settles_what_is_left(database: Database) -> None:
+    async with stage(database, quiet=3600, oldest=3600) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann)
+        client = await one.client(ann)
+        await client.join(f"note:{note_id}")
+        await client.write(f"note:{note_id}", "text")
+    assert await columns(database) == ("text", 1)
+    assert await rows(database) == 0
+
+
+async def test_a_closed_document_settles(database: Database) -> None:
+    async with stage(database, quiet=3600, oldest=3600, close_after=0.01) as one:
+        ann = await one.user("ann")
+        client = await one.client(ann)
+        await client.join("free")
+        await client.write("free", "text")
+        await one.documents.leave(client.session, "free")
+        await settled(one, "free")
+        assert await rows(database) == 0
+
+
+async def test_a_long_log_that_a_killed_process_left_is_compacted_when_opened(
+    database: Database,
+) -> None:
+    async with killed(database, rows=10_000) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann)
+        document_id = f"note:{note_id}"
+        for number in range(30):
+            update = paragraph_update(str(number))
+            await one.documents.log.append(document_id, [Entry(ann.id, update)])
+    async with stage(database, rows=10) as two:
+        client = await two.client(ann)
+        await client.join(document_id)
+        assert len((await client.text()).split("\n")) == 30
+        assert await rows(database) == 0
+
+
+async def test_text_settled_late_never_replaces_newer_text(database: Database) -> None:
+    async with stage(database, quiet=3600, oldest=3600) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann)
+        document_id = f"note:{note_id}"
+        client = await one.client(ann)
+        await client.join(document_id)
+        await client.write(document_id, "old")
+        old = await one.documents.settler.settle(document_id)
+        assert old is not None
+        await client.write(document_id, "new")
+        await one.documents.settler.settle(document_id)
+        await one.documents._notes.store_text(note_id, old)
+        assert await columns(database) == ("old\n\nnew", 2)
+
+
+async def test_deletions_are_in_the_snapshot(database: Database) -> None:
+    rnd = random.Random(3)
+    async with stage(database, quiet=0.005) as one:
+        ann = await one.user("ann")
+        note_id = await one.note(ann)
+        document_id = f"note:{note_id}"
+        client = await one.client(ann)
+        await client.join(document_id)
+        for number in range(40):
+            before = client.doc.get_state()
+            root = fragment(client.doc)
+            if len(root.children) > 3 and rnd.random() < 0.5:
+                del root.children[rnd.randrange(len(root.children))]
+            else:
+                paragraph(client.doc, str(number))
+            await client.send(document_id, client.doc.get_update(before))
+        await settled(one, document_id)
+        text = await client.text()
+    async with stage(database) as two:
+        late = await two.client(ann)
+        await late.join(document_id)
+        assert await late.text() == text
+        async with database.read() as session:
+            assert (await session.scalars(select(Document.snapshot_seq))).one() == 40
