@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from heliograph.channels import Channels
 from heliograph.chat import Chat
 from heliograph.delivery import (
+    EVERYONE,
     Calls,
     Hub,
     Lifecycle,
@@ -37,6 +38,8 @@ from heliograph.telemetry import get_logger
 log = get_logger(__name__)
 
 SOCKET_PATH = "/ws/socket.io"
+
+_RECONNECT_IN_MS = 1_000  # what clients of the contract wait anyway
 
 
 class Application:
@@ -89,6 +92,8 @@ class Application:
         Answers in flight settle as ``interrupted`` and say so before the sockets close.
         """
         await self.services.tasks.shutdown()
+        told = {"reconnect_in_ms": _RECONNECT_IN_MS}
+        await self.services.hub.publish(EVERYONE, "server:draining", told, durable=False)
         await self.sockets.close_transports(1012, "restart: the server is stopping")
 
 

@@ -44,7 +44,10 @@ class BadPayload(HeliographError):
 
 
 class Unauthenticated(HeliographError):
-    """No identity: codes ``token_missing``, ``token_invalid``, ``token_expired``, ``user_unknown``."""
+    """No identity.
+
+    Codes: ``token_missing``, ``token_invalid``, ``token_expired``, ``user_unknown``.
+    """
 
     code = "token_invalid"
     status = 401

@@ -183,7 +183,7 @@ def load_settings() -> Settings:
     :raises ConfigurationError: naming each variable that is wrong, and why.
     """
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         lines = []
         for fault in error.errors():

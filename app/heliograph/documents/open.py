@@ -26,7 +26,8 @@ from heliograph.documents.compaction import replay
 from heliograph.documents.ids import document_room
 from heliograph.documents.log import DocumentLog, Entry, Logged, gone
 from heliograph.documents.updates import UpdateGate
-from heliograph.documents.wire import BadUpdate
+from heliograph.documents.wire import BadUpdate, nesting, scan
+from heliograph.documents.worker import Worker
 from heliograph.errors import BadPayload, HeliographError, NotFound, TooLarge, Unavailable
 from heliograph.principal import Principal
 from heliograph.telemetry import get_logger
@@ -35,6 +36,9 @@ log = get_logger(__name__)
 
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 """Largest document: its state must fit into one message to a joiner."""
+
+_READING = 8
+"""How many times cheaper bytes are read than a note's text is derived from them."""
 
 Permit = Callable[[Principal], Awaitable[object]]
 Load = Callable[[], Awaitable[Logged | None]]
@@ -61,7 +65,8 @@ class _Change:
 class _Copy:
     """The document in memory, as of ``seq``."""
 
-    def __init__(self, logged: Logged) -> None:
+    def __init__(self, logged: Logged, checker: Worker) -> None:
+        self._checker = checker
         self.doc: pycrdt.Doc[Any] = replay(logged.snapshot, logged.updates)
         self.seq = logged.seq
         self._gate = UpdateGate(self.doc)
@@ -70,7 +75,7 @@ class _Copy:
         self._changes = changes = [0]
         self._watching = self.doc.observe(lambda _: _count(changes))
 
-    def apply(self, update: bytes) -> bool:
+    async def apply(self, update: bytes) -> bool:
         """Apply an update; whether it changed anything.
 
         :raises HeliographError: ``bad_update``, ``missing_dependencies`` or ``too_large``;
@@ -82,7 +87,13 @@ class _Copy:
                 raise TooLarge(f"the document would be larger than {MAX_DOCUMENT_BYTES} bytes")
         before = self._changes[0]
         try:
-            self._gate.apply(update)
+            facts = await self._checker.run(len(update) // _READING, scan, update)
+            depth = None
+            if self._gate.must_measure(facts):
+                state = self.doc.get_update()
+                size = (len(state) + len(update)) // _READING
+                depth = await self._checker.run(size, nesting, (state, update))
+            self._gate.apply(update, facts, depth)
         except BadUpdate as error:
             code = "missing_dependencies" if error.code == "missing" else "bad_update"
             raise BadPayload(str(error), code=code, path="update") from error
@@ -97,6 +108,7 @@ def _count(changes: list[int]) -> None:
 class OpenDocument:
     """A document that somebody uses.
 
+    :param checker: reads big updates.
     :param load: reads it from the log.
     :param permit: raises when a user may not change it, asked for each change.
     :param on_change: called after changes were logged, with the id, their number and bytes.
@@ -107,6 +119,7 @@ class OpenDocument:
         document_id: str,
         store: DocumentLog,
         hub: Hub,
+        checker: Worker,
         *,
         load: Load,
         permit: Permit,
@@ -118,6 +131,7 @@ class OpenDocument:
         self.used_at = time.monotonic()
         self._store = store
         self._hub = hub
+        self._checker = checker
         self._load = load
         self._permit = permit
         self._on_change = on_change
@@ -164,7 +178,7 @@ class OpenDocument:
             if logged is None:
                 raise gone(self.id)
             try:
-                self._copy = _Copy(logged)
+                self._copy = _Copy(logged, self._checker)
             except BadUpdate as error:
                 log.error("documents.log_unreadable", document_id=self.id, error=str(error))
                 raise Unavailable(f"the log of {self.id} cannot be read") from error
@@ -219,7 +233,7 @@ class OpenDocument:
         for change in changes:
             try:
                 await self._permit(change.user)
-                (applied if copy.apply(change.update) else known).append(change)
+                (applied if await copy.apply(change.update) else known).append(change)
             except HeliographError as refusal:
                 change.refuse(refusal)
         if applied:

@@ -7,10 +7,7 @@ leaving loses nothing, since nothing but the log is ever the document.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from heliograph.delivery import Hub, Lifecycle, Session
@@ -23,16 +20,16 @@ from heliograph.documents.ids import (
     note_room,
     rooms_of,
 )
-from heliograph.documents.log import DocumentLog, Logged, gone
+from heliograph.documents.log import DocumentLog, gone
 from heliograph.documents.members import Member, Members
 from heliograph.documents.notes_repository import NotesTable
-from heliograph.documents.open import OpenDocument
 from heliograph.documents.repository import Grants
 from heliograph.documents.settling import Settler, Text, Timing
+from heliograph.documents.shelf import Shelf
 from heliograph.documents.sql_log import SqlDocumentLog
 from heliograph.documents.updates import coerce_update, known_clocks
 from heliograph.documents.wire import BadUpdate
-from heliograph.documents.worker import Worker, merge, seed
+from heliograph.documents.worker import Worker, merge
 from heliograph.errors import BadPayload, Forbidden, TooLarge
 from heliograph.principal import Principal
 from heliograph.store import Database
@@ -59,27 +56,23 @@ class Documents:
         timing: Timing | None = None,
     ) -> None:
         self._hub = hub
-        self._timing = timing or Timing()
-        self._notes = NotesTable(database)
-        self._open: dict[str, OpenDocument] = {}
-        self._sweeper: asyncio.Task[None] | None = None
+        timing = timing or Timing()
+        notes = NotesTable(database)
         self.log: DocumentLog = store or SqlDocumentLog(database)
         self.access = Access(Grants(database))
         self.worker = Worker()
-        self.members = Members(hub, lifecycle, self._timing.leave_after_detach)
-        self.settler = Settler(self.log, self.worker, self._notes.store_text, self._timing)
+        self.members = Members(hub, lifecycle, timing.leave_after_detach)
+        self.settler = Settler(self.log, self.worker, notes.store_text, timing)
+        self._shelf = Shelf(
+            self.log, hub, self.access, notes, self.members, self.worker, self.settler, timing
+        )
 
     async def __aenter__(self) -> Documents:
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._shelf.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._sweeper is not None
-        self._sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._sweeper
-        for document in list(self._open.values()):
-            await document.settled()
+        await self._shelf.stop()
         await self.members.stop()
         await self.settler.stop()
         await self.log.stop()
@@ -102,7 +95,7 @@ class Documents:
         room = document_room(document_id)
         if note_of(document_id) is None and await self.access.rights(document_id) is None:
             await self.log.create(document_id, user.id, None)
-        with self._use(document_id) as document:
+        with self._shelf.use(document_id) as document:
             async with document.turn:
                 self.access.forget(document_id)  # its owner may have been deleted
                 await self.access.require_read(user, document_id)
@@ -126,7 +119,7 @@ class Documents:
         """
         member = self._member(session, document_id)
         known = _state_vector(state_vector)
-        with self._use(member.document_id) as document:
+        with self._shelf.use(member.document_id) as document:
             async with document.turn:
                 await self.access.require_read(_user(session), document.id)
                 state, seq = await document.state(known)
@@ -149,7 +142,7 @@ class Documents:
             head = (await self.log.heads([member.document_id])).get(member.document_id)
             return {"ok": True, "seq": head.seq if head else 0}
         data = _coerced(update, "update")
-        with self._use(member.document_id) as document:
+        with self._shelf.use(member.document_id) as document:
             seq = await document.write(user, data, session.sid)
         return {"ok": True, "seq": seq}
 
@@ -189,7 +182,7 @@ class Documents:
         :raises NotFound: no such note, or none that the user may read.
         """
         document_id = note_document(note_id)
-        with self._use(document_id) as document:
+        with self._shelf.use(document_id) as document:
             async with document.turn:
                 self.access.forget(document_id)
                 await self.access.require_read(_user(session), document_id)
@@ -207,7 +200,7 @@ class Documents:
         document_id = canonical(document_id)
         rights = await self.access.require_management(user, document_id)
         wanted = await self.access.checked(grants, rights.owner_id)
-        with self._use(document_id) as document:
+        with self._shelf.use(document_id) as document:
             async with document.turn:
                 lost = await self.access.replace(document_id, wanted)
                 for user_id in lost:
@@ -235,7 +228,7 @@ class Documents:
 
         :raises Forbidden: ``read_only``.
         """
-        with self._use(document_id) as document:
+        with self._shelf.use(document_id) as document:
             async with document.editing:
                 async with document.turn:
                     await self.access.require_write(user, document_id)
@@ -247,7 +240,7 @@ class Documents:
 
     async def remove(self, document_id: str, delete: Callable[[], Awaitable[None]]) -> None:
         """Remove a document by ``delete`` and close its rooms; editors are told."""
-        with self._use(document_id) as document:
+        with self._shelf.use(document_id) as document:
             async with document.turn:
                 await delete()
                 await self.log.delete(document_id)
@@ -259,54 +252,6 @@ class Documents:
                 self.members.clear(document_id)
                 for room in rooms_of(document_id):
                     await self._hub.close_room(room)
-
-    # -- opening and closing ---------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _use(self, document_id: str) -> Iterator[OpenDocument]:
-        document = self._open.get(document_id)
-        if document is None:
-            document = self._open[document_id] = OpenDocument(
-                document_id,
-                self.log,
-                self._hub,
-                load=lambda: self._load(document_id),
-                permit=lambda user: self.access.require_write(user, document_id),
-                on_change=self.settler.changed,
-            )
-        with document.in_use():
-            yield document
-
-    async def _load(self, document_id: str) -> Logged | None:
-        logged = await self.log.load(document_id)
-        if logged is None and (note_id := note_of(document_id)):
-            note = await self._notes.seed(note_id)
-            if note is not None:
-                owner_id, markdown = note
-                made = await self.worker.run(len(markdown), seed, markdown)
-                await self.log.create(document_id, owner_id, made.state or None)
-                logged = await self.log.load(document_id)
-        if logged is None:
-            self.access.forget(document_id)
-        elif len(logged.updates) > 2 * self._timing.rows:
-            # Left behind by a process that was killed: too much to replay here.
-            await self.settler.settle(document_id)
-            logged = await self.log.load(document_id)
-        return logged
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(self._timing.close_after / 4)
-            self.close_idle()
-
-    def close_idle(self) -> None:
-        """Close the documents that nobody has used for a while."""
-        oldest = time.monotonic() - self._timing.close_after
-        for document_id, document in list(self._open.items()):
-            if document.idle and document.used_at < oldest and not self.members.of(document_id):
-                self.settler.soon(document_id)
-                self.access.forget(document_id)
-                del self._open[document_id]
 
 
 def _user(session: Session) -> Principal:

@@ -45,7 +45,7 @@ def configure_logging(form: Literal["plain", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "aiosqlite", "uvicorn.access", "uvicorn.error"):
+    for noisy in ("alembic", "httpx", "httpcore", "aiosqlite", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

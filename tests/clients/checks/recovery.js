@@ -99,7 +99,7 @@ check('7 no recovery', "with another user's token the session is a new one, of t
   await client.breakTransport();
   await publish(scene, `user:${ann.id}`, 0, 1);
   await back;
-  assert.equal(client.socket.recovered, false);
+  assert.ok(!client.socket.recovered);
   assert.notEqual(client.id, id);
   const ack = await client.call('user-join', {});
   assert.equal(ack.id, bob.id);
@@ -118,7 +118,7 @@ check('7 no recovery', 'with CONNECTION_RECOVERY_SECONDS=0 a client is told that
   const back = reconnected(client);
   await client.breakTransport();
   await back;
-  assert.equal(client.socket.recovered, false);
+  assert.ok(!client.socket.recovered);
   assert.notEqual(client.id, id);
   await scene.settled(client, ann, server);
   assert.deepEqual(numbers(client), upTo(2));
@@ -134,7 +134,7 @@ check('7 no recovery', 'a client that opts out gets no offsets and a new session
   const back = reconnected(client);
   await client.breakTransport();
   await back;
-  assert.equal(client.socket.recovered, false);
+  assert.ok(!client.socket.recovered);
   assert.notEqual(client.id, id);
   await scene.settled(client, ann);
 });
@@ -147,7 +147,7 @@ check('7 no recovery', 'a client that left on purpose begins anew', async (scene
   const back = reconnected(client);
   client.socket.connect();
   await back;
-  assert.equal(client.socket.recovered, false);
+  assert.ok(!client.socket.recovered);
   assert.notEqual(client.id, id);
   await scene.settled(client, ann);
 });

@@ -199,6 +199,7 @@ class Feature:
 
     database: Database
     hub: RecordingHub
+    lifecycle: Lifecycle
     tasks: Tasks
     chat: Chat
     ann: Principal = field(default_factory=lambda: Principal("ann", "Ann", "user"))
@@ -269,7 +270,7 @@ async def running_feature(database: Database) -> AsyncIterator[Feature]:
         )
     await hub.start()
     async with chat:
-        yield Feature(database, hub, tasks, chat)
+        yield Feature(database, hub, lifecycle, tasks, chat)
         await tasks.shutdown()
     await hub.stop()
 

@@ -86,7 +86,8 @@ async def editor(person: Person, document_id: str, **extra: Any) -> Editor:
 
 def fragment(doc: Doc) -> pycrdt.XmlFragment:
     """A note's root."""
-    return doc.get("prosemirror", type=pycrdt.XmlFragment)
+    root: pycrdt.XmlFragment = doc.get("prosemirror", type=pycrdt.XmlFragment)
+    return root
 
 
 def paragraph(doc: Doc, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -184,5 +183,3 @@ async def killed(
         await running.documents.worker.stop()
         await running.lifecycle.stop()
         await running.hub.stop()
-        current = asyncio.current_task()
-        assert current is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pycrdt
+
 from heliograph.documents.awareness import AwarenessState, decode_awareness, encode_awareness
 from heliograph.documents.service import MAX_UPDATE_BYTES
 from tests.integration.documents.editors import (
@@ -120,7 +121,8 @@ async def test_ids_that_are_none_are_refused_everywhere(server: RunningServer) -
         for bad in BAD_IDS:
             code, _ = await refusal(socket.call(event, {"document_id": bad, "update": b"\0\0"}))
             assert code == "bad_payload", (event, bad)
-        for payload in (None, [], "x", 5, b"x", {}):
+        no_objects: list[object] = [None, [], "x", 5, b"x", {}]
+        for payload in no_objects:
             code, _ = await refusal(socket.call(event, payload))
             assert code == "bad_payload", (event, payload)
     assert socket.events("ydoc:document:state") == []

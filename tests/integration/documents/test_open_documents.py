@@ -55,7 +55,7 @@ async def test_the_last_one_leaving_loses_nothing(database: Database) -> None:
         await client.join(f"note:{note_id}")
         await client.write(f"note:{note_id}", "second")
         await one.documents.leave(client.session, f"note:{note_id}")
-        await until(lambda: not one.documents._open)
+        await until(lambda: not one.documents._shelf.open)
         again = await one.client(ann)
         await again.join(f"note:{note_id}")
         assert await again.text() == "first\nsecond"
@@ -250,11 +250,11 @@ async def test_a_document_stays_open_while_somebody_is_in_it(database: Database)
         note_id = await one.note(ann)
         client = await one.client(ann)
         await client.join(f"note:{note_id}")
-        one.documents.close_idle()
-        assert list(one.documents._open) == [f"note:{note_id}"]
+        one.documents._shelf.close_idle()
+        assert list(one.documents._shelf.open) == [f"note:{note_id}"]
         await one.documents.leave(client.session, f"note:{note_id}")
-        one.documents.close_idle()
-        assert not one.documents._open
+        one.documents._shelf.close_idle()
+        assert not one.documents._shelf.open
 
 
 async def test_a_document_does_not_grow_beyond_its_limit(database: Database) -> None:

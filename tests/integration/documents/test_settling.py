@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pycrdt
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import func, select
 
 from heliograph.documents import SqlDocumentLog
 from heliograph.documents.log import Entry
+from heliograph.documents.notes_repository import NotesTable
 from heliograph.documents.wire import BadUpdate
 from heliograph.store import Database
 from heliograph.store.models import Document, DocumentUpdate, Note
@@ -53,7 +55,7 @@ async def test_a_quiet_note_settles_into_its_snapshot_and_text(database: Databas
 
 @pytest.mark.parametrize("limit", [{"rows": 5}, {"bytes": 500}])
 async def test_a_long_log_settles_without_waiting_for_quiet(
-    database: Database, limit: dict[str, int]
+    database: Database, limit: dict[str, Any]
 ) -> None:
     async with stage(database, quiet=3600, oldest=3600, **limit) as one:
         ann = await one.user("ann")
@@ -134,7 +136,7 @@ async def test_a_snapshot_of_a_damaged_log_is_refused_and_the_log_kept(
     async with stage(database) as one:
         ann = await one.user("ann")
         await one.documents.log.create("free", ann.id, None)
-        doc: pycrdt.Doc[object] = pycrdt.Doc()
+        doc: pycrdt.Doc[Any] = pycrdt.Doc()
         paragraph(doc, "first")
         before = doc.get_state()
         paragraph(doc, "second")
@@ -218,7 +220,7 @@ async def test_text_settled_late_never_replaces_newer_text(database: Database) -
         assert old is not None
         await client.write(document_id, "new")
         await one.documents.settler.settle(document_id)
-        await one.documents._notes.store_text(note_id, old)
+        await NotesTable(database).store_text(note_id, old)
         assert await columns(database) == ("old\n\nnew", 2)
 
 

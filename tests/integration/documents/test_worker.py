@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -113,13 +113,20 @@ if __name__ == "__main__":
 async def test_a_killed_server_leaves_no_worker_behind(tmp_path: Path) -> None:
     script = tmp_path / "server.py"
     script.write_text(SERVER)
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as server:
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, script, stdout=asyncio.subprocess.PIPE
+    )
+    try:
         assert server.stdout is not None
-        pid = int(await asyncio.to_thread(server.stdout.readline))
+        pid = int(await server.stdout.readline())
         server.kill()
         async with asyncio.timeout(30):
             while _alive(pid):
                 await asyncio.sleep(0.02)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.kill()
+        await server.communicate()
 
 
 def _alive(pid: int) -> bool:

@@ -69,7 +69,6 @@ async def test_a_store_that_has_less_than_was_shown_repeats_nothing() -> None:
     answer = Answer("m")
     answer.append(1, "one two")
     assert answer.settle("one ").text == ""
-    assert answer.settle("one three").text == "three"
 
 
 async def test_only_the_first_ending_counts() -> None:

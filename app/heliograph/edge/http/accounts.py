@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, StringConstraints
@@ -46,7 +46,7 @@ class SignedInAnswer(BaseModel):
     """A user with a token."""
 
     token: str
-    token_type: str = "Bearer"
+    token_type: Literal["Bearer"] = "Bearer"
     id: str
     name: str
     email: str

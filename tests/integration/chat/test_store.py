@@ -1,0 +1,148 @@
+"""Answers on both databases, without a server: rows, settling, what runs at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from heliograph.chat import ClientChat, CompletionRequest
+from heliograph.chat.messages import Ending, MessageRepository, NewMessage
+from heliograph.errors import BadPayload, Conflict, NotFound
+from tests.integration.chat.support import Feature
+
+
+class NoLink:
+    """A transport nobody reads."""
+
+    def push(self, packets: Any) -> None:
+        """Drop them."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Nothing to end."""
+
+    async def drained(self) -> None:
+        """Always."""
+
+
+async def begin(feature: Feature, content: str = "a b c", **more: Any) -> str:
+    session = await feature.lifecycle.begin(feature.ann, NoLink(), recoverable=False)
+    request = CompletionRequest.model_validate(
+        {
+            "model": "echo",
+            "messages": [{"role": "user", "content": content}],
+            "chat_id": "c1",
+            "id": "a1",
+            "session_id": session.sid,
+            **more,
+        }
+    )
+    started = await feature.chat.answers.start(feature.ann, request)
+    return str(started["task_ids"][0])
+
+
+async def ended(feature: Feature) -> None:
+    while await feature.tasks.list():
+        await asyncio.sleep(0.005)
+
+
+async def test_an_answer_is_stored_whole(feature: Feature) -> None:
+    words = " ".join(f"wörd{n}😀" for n in range(300))
+    await begin(feature, words)
+    await ended(feature)
+    row = await feature.row("a1")
+    assert (row.content, row.state, row.model) == (words, "finished", "echo")
+    chat = await feature.chat.chats.get(feature.ann, "c1")
+    assert chat["chat"]["history"]["currentId"] == "a1"
+    assert chat["title"].startswith("wörd0😀 wörd1😀")
+
+
+async def test_a_tail_is_appended_and_an_end_is_one_transaction(feature: Feature) -> None:
+    store = MessageRepository(feature.database)
+    assert await store.settle("c1", "m1", "one ", whole=False, ending=None)
+    assert await store.settle("c1", "m1", "two", whole=False, ending=None)
+    assert (await feature.row()).content == "one two"
+    failed = Ending("error", error={"content": "no", "code": "x"}, usage={"total_tokens": 1})
+    assert await store.settle("c1", "m1", "new", whole=True, ending=failed)
+    row = await feature.row()
+    assert (row.content, row.state, row.error) == ("new", "error", {"content": "no", "code": "x"})
+    assert await feature.items("usage") == [{"total_tokens": 1}]
+    assert not await store.settle("c1", "none", "x", whole=False, ending=None)
+
+
+async def test_an_answer_in_flight_is_not_begun_twice(feature: Feature) -> None:
+    store = MessageRepository(feature.database)
+
+    async def one() -> Any:
+        return await store.begin_answer(
+            "c1",
+            question=NewMessage("q1", "user", "Hi", None),
+            answer=NewMessage("a1", "assistant", "", "q1"),
+            keep_content=False,
+            title="Hi",
+        )
+
+    results = await asyncio.gather(*(one() for _ in range(5)), return_exceptions=True)
+    assert sorted(map(str, results))[0] == "Hi"
+    assert sum(isinstance(result, Conflict) for result in results) == 4
+    with pytest.raises(NotFound):
+        await store.begin_answer(
+            "none",
+            question=None,
+            answer=NewMessage("a1", "assistant", "", None),
+            keep_content=False,
+            title=None,
+        )
+    with pytest.raises(BadPayload):
+        await store.begin_answer(
+            "c1",
+            question=None,
+            answer=NewMessage("q1", "assistant", "", None),
+            keep_content=False,
+            title=None,
+        )
+    assert await store.interrupt_all() == 1
+    assert (await feature.row("a1")).state == "interrupted"
+
+
+async def test_emitting_in_mid_stream_loses_nothing(feature: Feature) -> None:
+    words = "x " * 200
+    await begin(feature, words)
+    info = {**feature.info, "message_id": "a1"}
+
+    async def tool(name: str) -> None:
+        for number in range(10):
+            event = {"type": "message", "data": {"content": f"<{name}{number}>"}}
+            await feature.chat.emit(info, event)
+
+    await asyncio.gather(tool("a"), tool("b"))
+    await ended(feature)
+    content = (await feature.row("a1")).content
+    for name in "ab":
+        for number in range(10):
+            assert content.count(f"<{name}{number}>") == 1
+    assert content.count("x") == 200
+
+
+async def test_a_merge_keeps_nul_out_and_json_whole(feature: Feature) -> None:
+    copy = {
+        "title": "nul\x00",
+        "extra": {"deep": ["\x00", 1.5]},
+        "history": {"messages": {"q": {"role": "user", "content": "a\x00b", "model": "m\x00"}}},
+    }
+    view = await feature.chat.chats.update(feature.ann, "c1", ClientChat.model_validate(copy))
+    assert view["title"] == "nul\ufffd"
+    assert view["chat"]["history"]["messages"]["q"]["content"] == "a\ufffdb"
+    assert view["chat"]["extra"] == {"deep": ["\x00", 1.5]}
+
+
+async def test_a_chat_is_deleted_with_all_it_has(feature: Feature) -> None:
+    await feature.chat.chats.share(feature.ann, "c1", {"bob"})
+    await feature.chat.emit(feature.info, {"type": "status", "data": {"description": "x"}})
+    await begin(feature, "x " * 5000)
+    await feature.chat.chats.delete(feature.ann, "c1")
+    assert await feature.tasks.list() == []
+    assert await feature.items("status") == []
+    with pytest.raises(NotFound):
+        await feature.chat.chats.get(feature.ann, "c1")
