@@ -37,7 +37,7 @@ run: $(RUNTIME) ## migrate the database and serve
 	@exec $(BIN)/heliograph serve $(ARGS)
 
 test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) test-servers ## run all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(DEV) ## ruff, mypy strict, import layers
 	$(BIN)/ruff check .

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.clients.world import World, running_world
+pytest.register_assert_rewrite("tests.clients.python_checks")
+
+from tests.clients.world import World, running_world  # noqa: E402 - after the line above
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -7,5 +7,5 @@ from pathlib import Path
 
 ROWS: dict[str, str] = json.loads((Path(__file__).parent / "rows.json").read_text())
 
-NODE_ONLY = {"7 recovery"}
-"""python-socketio's client knows no connection state recovery."""
+NODE_ONLY = {"5 call again", "7 recovery"}
+"""Rows of connection state recovery, which python-socketio's client does not know."""

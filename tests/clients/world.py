@@ -7,6 +7,7 @@ password, since hashing one takes longer than most checks.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import shutil
 import uuid
@@ -22,7 +23,6 @@ from heliograph.delivery import user_room
 from heliograph.settings import Settings
 from tests.support.bare import until
 from tests.support.server import RunningServer, serve
-from tests.support.socket import Socket
 
 CALL_SECONDS = 4.0
 """Deadline of a call into the browser: short enough to wait for, long for a loaded machine."""
@@ -96,7 +96,7 @@ class World:
             headers={"Authorization": f"Bearer {account.token}"},
         )
 
-    async def setup(self, transport: str) -> dict[str, Any]:
+    async def setup(self, transport: str, **more: Any) -> dict[str, Any]:
         """What a Node suite needs to know."""
         root = self.root
         return {
@@ -105,6 +105,7 @@ class World:
             "root": {"id": root.id, "name": root.name, "token": root.token},
             "bad_tokens": await self.bad_tokens(),
             "call_seconds": CALL_SECONDS,
+            **more,
         }
 
     async def close(self) -> None:
@@ -131,11 +132,27 @@ class World:
                 await until(lambda: not session.attached)
             case "flood":
                 await self.flood(request["user_id"], request["count"])
+            case "stored":
+                return await self._stored(request["document_id"], settle=request["settle"])
             case "drain":
                 await self.servers[request["server"]].application.drain()
             case unknown:
                 raise ValueError(f"cannot {unknown}")
         return None
+
+    async def _stored(self, document_id: str, *, settle: bool) -> list[str]:
+        """A document's log: the snapshot, if any, and the updates after it, in base 64.
+
+        :param settle: compact the log first.
+        """
+        documents = self.servers["main"].services.documents
+        if settle:
+            await documents.settler.settle(document_id)
+        logged = await documents.log.load(document_id)
+        assert logged is not None
+        assert not (settle and logged.updates), "the log is compacted"
+        updates = [*([logged.snapshot] if logged.snapshot else []), *logged.updates]
+        return [base64.b64encode(update).decode() for update in updates]
 
     async def flood(self, user_id: str, count: int) -> None:
         """Send ``flood`` events ``{number}`` to a user, from the moment its session is there.
@@ -172,5 +189,3 @@ async def running_world(folder: Path, template: Path) -> AsyncIterator[World]:
         world = World(servers)
         stack.push_async_callback(world.close)
         yield world
-
-

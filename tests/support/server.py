@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
+from argon2 import PasswordHasher
 
 from heliograph.asgi import Application
 from heliograph.edge import Services
@@ -51,6 +52,8 @@ class RunningServer:
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.application = Application(settings)
         self.services: Services = self.application.services
+        # As the real one, but cheap: most tests sign somebody up.
+        self.services.identity._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         self.root: Person
         self._closers: list[Any] = []
         self._server = _TestServer(self.application, uvicorn_config(self.application), self.url)

@@ -92,7 +92,8 @@ def tokens(*words: str, usage: dict[str, int] | None = None) -> Script:
         await reply.begin()
         for word in words:
             await reply.delta(word)
-        await reply.finish(**({"usage": usage} if usage else {}))
+        more: dict[str, Any] = {"usage": usage} if usage else {}
+        await reply.finish(**more)
 
     return script
 

@@ -5,20 +5,19 @@ what is asked for since a ``seq`` has no gap and no doubles; whatever the databa
 nothing that arrived is lost while the process lives. Limits: one answer has at most
 :data:`MAX_ANSWER` characters; after a SIGKILL the database has what had settled.
 
-Tokens that come close together travel as one delta, and settle every few seconds as an
-append of the unsettled tail: writes per answer do not grow with its tokens.
+Tokens that come close together travel as one delta.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from heliograph.chat import settling
 from heliograph.chat.messages import Ending
 from heliograph.chat.outlet import Outlet, is_local
+from heliograph.chat.settling import Parts, Settlement, Settles
 from heliograph.chat.text import clean_text, ends_in_half_a_pair
 from heliograph.errors import Conflict, TooLarge
 from heliograph.telemetry import get_logger
@@ -29,18 +28,7 @@ MAX_ANSWER = 4 * 1024 * 1024
 """Characters in one answer, at most."""
 
 _MAX_DELTA = 64 * 1024
-_WRITE_SECONDS = 30.0  # a write that hangs is a write that failed
-_FIRST_RETRY, _LAST_RETRY = 0.2, 30.0
 _PATIENCE = 5.0  # an end that cannot be stored is told to the user after this
-
-
-class Settles(Protocol):
-    """Where answers settle."""
-
-    async def settle(
-        self, chat_id: str, message_id: str, text: str, *, whole: bool, ending: Ending | None
-    ) -> bool:
-        """Write a tail or the whole, and how it ended; whether the message still exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +44,7 @@ class Resume:
 class Stream:
     """One answer in flight.
 
-    :ivar seq: of the last delta.
-    :ivar writes: how often it was written to the database.
+    :ivar size: characters taken so far.
     :ivar ending: how it ended; ``None`` while it is being written.
     """
 
@@ -73,43 +60,45 @@ class Stream:
     ) -> None:
         self.outlet = outlet
         self.message_id = message_id
-        self.seq = 0
-        self.writes = 0
         self.size = 0
-        self.closed = False
         self.ending: Ending | None = None
-        self._store = store
         self._interval = interval
-        self._settle_seconds = settle_seconds
         self._forget = forget
-        # Parts since the last replacement; the first of them has seq `_origin + 1`.
-        self._parts: list[str] = []
-        self._origin = 0
+        self._parts = Parts()
+        self._settlement = Settlement(
+            self._parts, store, outlet.chat_id, message_id, settle_seconds
+        )
         self._pending: list[str] = []
         self._held = ""
         self._publishing = asyncio.Lock()
         self._pacer: asyncio.Task[None] | None = None
-        self._generation = 0  # of the parts: a replacement begins a new one
-        self._settled = 0  # parts written
-        self._rewrite = False  # the next write must carry the whole
-        self._writing = asyncio.Lock()
-        self._ending_soon = asyncio.Event()
-        self._settler: asyncio.Task[None] | None = None
 
     # -- reading ---------------------------------------------------------------------
 
     @property
+    def seq(self) -> int:
+        """The sequence of the last delta; 0 before the first."""
+        return self._parts.last_seq
+
+    @property
     def content(self) -> str:
         """What has been published so far, up to :attr:`seq`."""
-        return "".join(self._parts)
+        return self._parts.text()
+
+    @property
+    def writes(self) -> int:
+        """How often it was written to the database."""
+        return self._settlement.writes
 
     def since(self, last_seq: int | None) -> Resume:
         """What a client that has everything up to ``last_seq`` lacks; all, when that
         cannot be told as a delta (unknown, from the future, or replaced since)."""
-        replaced_at = self._origin + 1 if self._generation else 0
-        if last_seq is None or not max(replaced_at, 1) <= last_seq <= self.seq:
+        parts = self._parts
+        # Parts of a first generation build on nothing, those of later ones on a whole.
+        first = parts.origin + 1
+        if last_seq is None or not first <= last_seq <= self.seq:
             return Resume(self.message_id, self.seq, 0, self.content)
-        lacking = "".join(self._parts[last_seq - self._origin :])
+        lacking = parts.text(last_seq - parts.origin)
         return Resume(self.message_id, self.seq, last_seq, lacking)
 
     # -- writing ---------------------------------------------------------------------
@@ -121,7 +110,9 @@ class Stream:
         """
         if not text:
             return
-        self._grow(len(text))
+        if self.size + len(text) > MAX_ANSWER:
+            raise _too_large()
+        self.size += len(text)
         self._pending.append(text)
         if self._pacer is None:
             self._pacer = asyncio.create_task(self._pace())
@@ -138,24 +129,13 @@ class Stream:
             self._pending.clear()
             self._held = ""
             self.size = len(text)
-            self._origin = self.seq
-            self._parts = [text]
-            self._generation += 1
-            self._settled = 0
-            self._rewrite = True
-            self.seq += 1
-            self._settle_soon()
+            self._parts.replace(text)
             await self._publish("replace", text)
 
     async def flush(self) -> None:
         """Publish what waits."""
         async with self._publishing:
             await self._publish_pending(all_of_it=True)
-
-    def _grow(self, by: int) -> None:
-        if self.size + by > MAX_ANSWER:
-            raise _too_large()
-        self.size += by
 
     async def _pace(self) -> None:
         try:
@@ -177,73 +157,18 @@ class Stream:
         text = clean_text(text)
         for start in range(0, len(text), _MAX_DELTA):
             part = text[start : start + _MAX_DELTA]
-            self._parts.append(part)
-            self.seq += 1
-            self._settle_soon()
+            self._parts.parts.append(part)
             await self._publish("message", part)
 
     async def _publish(self, kind: str, content: str) -> None:
+        self._settlement.soon()
         try:
             await self.outlet.send(kind, {"content": content}, seq=self.seq)
         except Exception:
             # Its clients see the gap in `seq` and ask again through `join-chat`.
             log.exception("stream.publish_failed", message_id=self.message_id, seq=self.seq)
 
-    # -- settling --------------------------------------------------------------------
-
-    def _settle_soon(self) -> None:
-        if self._settler is None and self._store is not None and self.ending is None:
-            self._settler = asyncio.create_task(self._keep_settling())
-
-    async def _keep_settling(self) -> None:
-        delay = self._settle_seconds
-        while not await self._ends_within(delay):
-            if await self._try_to_settle(None):
-                delay = self._settle_seconds
-            else:
-                delay = min(max(2 * delay, _FIRST_RETRY), _LAST_RETRY)
-
-    async def _ends_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ending_soon.wait()
-        return self._ending_soon.is_set()
-
-    async def _try_to_settle(self, ending: Ending | None) -> bool:
-        try:
-            async with self._writing, asyncio.timeout(_WRITE_SECONDS):
-                await self._settle(ending)
-        except Exception as error:
-            log.warning(
-                "stream.settle_failed",
-                message_id=self.message_id,
-                error=f"{type(error).__name__}: {error}"[:300],
-            )
-            return False
-        return True
-
-    async def _settle(self, ending: Ending | None) -> None:
-        if self._store is None:
-            return
-        upto, generation, whole = len(self._parts), self._generation, self._rewrite
-        text = "".join(self._parts if whole else self._parts[self._settled : upto])
-        if not text and not whole and ending is None:
-            return
-        # A failed write may have been carried out: only the whole may follow it.
-        self._rewrite = True
-        await self._store.settle(
-            self.outlet.chat_id, self.message_id, text, whole=whole, ending=ending
-        )
-        self.writes += 1
-        if self._generation == generation:
-            self._settled = upto
-            self._rewrite = False
-
-    @property
-    def _unsettled(self) -> bool:
-        return bool(self._pending) or (
-            self._store is not None and (self._rewrite or self._settled < len(self._parts))
-        )
+    # -- ending ----------------------------------------------------------------------
 
     async def end(self, ending: Ending, announce: Callable[[], Awaitable[None]]) -> None:
         """Publish and settle the rest with how it ended, then have it announced.
@@ -253,15 +178,15 @@ class Stream:
         """
         await self.flush()
         self.ending = ending
-        self._ending_soon.set()
+        self._settlement.close()
         announced = False
         loop = asyncio.get_running_loop()
         impatient_at = loop.time() + _PATIENCE
-        delay = _FIRST_RETRY
+        delay = settling.FIRST_RETRY
         while True:
-            if await self._try_to_settle(ending):
+            if await self._settlement.write(ending):
                 await self.flush()
-                if not self._unsettled:
+                if not self._pending and self._settlement.complete:
                     break
                 ending = replace(ending, usage=None)  # stored
                 continue
@@ -269,16 +194,15 @@ class Stream:
                 announced = True
                 await announce()
             await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY)
+            delay = min(2 * delay, settling.LAST_RETRY)
         self.close()
         if not announced:
             await announce()
 
     def close(self) -> None:
         """Take no more: it ended, or never began. Whatever comes later goes to the database."""
-        self.closed = True
         self._forget(self)
-        self._ending_soon.set()
+        self._settlement.close()
         if self._pacer is not None:
             self._pacer.cancel()
 

@@ -108,10 +108,10 @@ def removal(clocks: Mapping[int, int], dialect: Dialect = "y-protocols") -> byte
     """The update that says these clients are gone.
 
     Args:
-        clocks: client id -> the last clock seen of it; the update carries the next one, so that
-            receivers accept it.
+        clocks: client id -> the last clock seen of it. The update carries the same, which
+            receivers accept for "gone", so that a client which returns with the next one is shown.
     """
-    gone = (AwarenessState(client_id, clock + 1, None) for client_id, clock in clocks.items())
+    gone = (AwarenessState(client_id, clock, None) for client_id, clock in clocks.items())
     return encode_awareness(gone, dialect)
 
 

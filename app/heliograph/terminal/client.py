@@ -53,6 +53,7 @@ class Client:
     async def _connect(self) -> None:
         config = await self.api.config()
         self.user_id = str((await self.api.me()).get("id", ""))
+        model = await self.choose_model(self.options.model)
         interval = mapping(config.get("socket")).get("heartbeat_interval")
         self.connection = Connection(
             self.options.url,
@@ -61,7 +62,6 @@ class Client:
             transport=self.options.transport,
             heartbeat=interval if isinstance(interval, int | float) else _DEFAULT_HEARTBEAT,
         )
-        model = await self.choose_model(self.options.model)
         self.conversation = Conversation(self.api, self.connection, self.screen, model)
         self.conversation.on_answered = self.dialogs.close
         try:

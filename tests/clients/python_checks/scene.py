@@ -13,7 +13,7 @@ from tests.clients.world import TRANSPORTS, Account, World
 from tests.support.socket import Socket
 
 
-class Caller:
+class Someone:
     """HTTP as one person."""
 
     def __init__(self, world: World, account: Account) -> None:
@@ -63,7 +63,7 @@ class Caller:
 class Chat:
     """A chat with a question and the answer ``message``, which begins with ``So``."""
 
-    owner: Caller
+    owner: Someone
     id: str
     message: str
 
@@ -119,14 +119,14 @@ class Scene:
 
     # -- people ------------------------------------------------------------------------
 
-    async def person(self, server: str = "main") -> Caller:
+    async def person(self, server: str = "main") -> Someone:
         """Somebody new."""
-        return Caller(self.world, await self.world.person(server))
+        return Someone(self.world, await self.world.person(server))
 
     @property
-    def root(self) -> Caller:
+    def root(self) -> Someone:
         """The administrator."""
-        return Caller(self.world, self.world.root)
+        return Someone(self.world, self.world.root)
 
     def client(
         self, auth: dict[str, Any] | None, server: str = "main", *, reconnection: bool = False
@@ -138,7 +138,7 @@ class Scene:
         return socket
 
     async def connect(
-        self, person: Caller, server: str = "main", *, reconnection: bool = False, **auth: Any
+        self, person: Someone, server: str = "main", *, reconnection: bool = False, **auth: Any
     ) -> Socket:
         """A connected client of a person. It opts out of recovery, which it does not know."""
         whole = {"token": person.token, "recovery": False, **auth}
@@ -148,7 +148,7 @@ class Scene:
         assert socket.client.transport() == expected
         return socket
 
-    async def joined(self, person: Caller, **auth: Any) -> Socket:
+    async def joined(self, person: Someone, **auth: Any) -> Socket:
         """A connected client in the rooms of its channels."""
         socket = await self.connect(person, **auth)
         await socket.call("user-join", {"auth": {"token": person.token}})
@@ -158,7 +158,7 @@ class Scene:
         """Publish, as a feature of the server would."""
         await self.world.servers[server].services.hub.publish(room, event, data)
 
-    async def settled(self, socket: Socket, person: Caller, server: str = "main") -> None:
+    async def settled(self, socket: Socket, person: Someone, server: str = "main") -> None:
         """All that was sent to the client's user before has reached the client."""
         mark = uuid.uuid4().hex
         await self.publish(user_room(person.id), "mark", mark, server)
@@ -166,7 +166,7 @@ class Scene:
 
     # -- things ------------------------------------------------------------------------
 
-    async def chat(self, owner: Caller) -> Chat:
+    async def chat(self, owner: Someone) -> Chat:
         """A chat with an answer."""
         question, message = str(uuid.uuid4()), str(uuid.uuid4())
         messages = {
@@ -195,7 +195,7 @@ class Scene:
         answer = await chat.owner.post("/api/chat/completions", body)
         return {**answer, "id": message}
 
-    async def channel(self, owner: Caller, *others: Caller) -> Thing:
+    async def channel(self, owner: Someone, *others: Someone) -> Thing:
         """A private channel."""
         made = await owner.post("/api/v1/channels/create", {"name": "a-channel", "private": True})
         thing = Thing(made["id"], f"/api/v1/channels/{made['id']}")
@@ -204,7 +204,7 @@ class Scene:
             await owner.post(f"{thing.path}/update/members/add", {"user_ids": user_ids})
         return thing
 
-    async def note(self, owner: Caller, md: str, **grants: tuple[Caller, str]) -> Thing:
+    async def note(self, owner: Someone, md: str, **grants: tuple[Someone, str]) -> Thing:
         """A note, shared as told: ``who=(person, "read")``."""
         body = {
             "title": "A note",
@@ -215,7 +215,7 @@ class Scene:
         return Thing(made["id"], f"/api/v1/notes/{made['id']}")
 
 
-def access(*grants: tuple[Caller, str]) -> list[dict[str, str]]:
+def access(*grants: tuple[Someone, str]) -> list[dict[str, str]]:
     """``access_grants`` of people and permissions."""
     return [
         {"principal_type": "user", "principal_id": person.id, "permission": permission}
@@ -235,8 +235,9 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
 
 def chat_type(kind: str, **fields: Any) -> Callable[[Any], bool]:
     """Whether an event is of a type, and has some fields: for ``expect(where=…)``."""
-    return lambda event: event["data"]["type"] == kind and all(
-        event.get(name) == value for name, value in fields.items()
+    return lambda event: (
+        event["data"]["type"] == kind
+        and all(event.get(name) == value for name, value in fields.items())
     )
 
 

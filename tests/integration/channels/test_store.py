@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, event
 
 from heliograph.channels import Channels, message_repository
-from heliograph.delivery import Hub, MemoryBroker, user_room
+from heliograph.delivery import Hub, MemoryBroker, Position, user_room
 from heliograph.errors import BadPayload, Conflict, Forbidden, NotFound, TooLarge
 from heliograph.principal import Principal
 from heliograph.store import Database, now_s
@@ -170,6 +170,24 @@ async def test_posts_at_once_are_announced_in_the_order_of_the_list(
     told = await events(hub, f"channel:{channel}")
     assert len(told) == len(page) == 40
     for message, body in zip(reversed(page), told, strict=True):
+        assert f'"content":"{message["content"]}"' in body
+
+
+async def test_a_slow_event_is_not_overtaken(
+    channels: Channels, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = (await channels.create(ANN, "c"))["id"]
+    publish = hub.publish
+    delays = iter([0.1])
+
+    async def slow_at_first(*args: Any, **options: Any) -> Position:
+        await asyncio.sleep(next(delays, 0))
+        return await publish(*args, **options)
+
+    monkeypatch.setattr(hub, "publish", slow_at_first)
+    await asyncio.gather(*(channels.messages.post(ANN, channel, str(n)) for n in range(5)))
+    page = await channels.messages.page(ANN, channel)
+    for message, body in zip(page[::-1], await events(hub, f"channel:{channel}"), strict=True):
         assert f'"content":"{message["content"]}"' in body
 
 

@@ -261,8 +261,9 @@ async def test_the_owner_of_a_shared_chat_gets_each_event_once(
     await begun.event("chat:active")
     await bob.socket.expect(
         "events",
-        where=lambda e: e["data"] == {**e["data"], "type": "chat:active"}
-        and not e["data"]["data"]["active"],
+        where=lambda e: (
+            e["data"] == {**e["data"], "type": "chat:active"} and not e["data"]["data"]["active"]
+        ),
     )
     assert bob.socket.events("events") == talk.socket.events("events")
     types = [event["data"]["type"] for event in talk.socket.events("events")]
@@ -285,9 +286,7 @@ async def test_bad_grants_are_refused(talk: Talk, grant: dict[str, str]) -> None
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_payload")
 
 
-async def test_emitted_content_in_mid_stream_has_a_sequence(
-    talk: Talk, upstream: Upstream
-) -> None:
+async def test_emitted_content_in_mid_stream_has_a_sequence(talk: Talk, upstream: Upstream) -> None:
     gate = asyncio.Event()
     upstream.script(held("one ", gate=gate, then=("three",)))
     begun = await talk.begin()

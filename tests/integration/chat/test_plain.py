@@ -107,9 +107,7 @@ async def test_an_unreachable_server_is_a_bad_gateway(talk: Talk) -> None:
         assert (answer.status_code, answer.json()["code"]) == (502, "upstream_unreachable")
 
 
-async def test_a_fault_in_mid_stream_is_said_in_the_stream(
-    talk: Talk, upstream: Upstream
-) -> None:
+async def test_a_fault_in_mid_stream_is_said_in_the_stream(talk: Talk, upstream: Upstream) -> None:
     upstream.script(breaks_after("a"), lines('{"choices": []}', '{"error": "busy"}'))
     found = events(await ask(talk, stream=True))
     assert said(found[:-1]) == "a"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from heliograph.chat.outlet import Outlet
+from heliograph.chat.streams import Stream
 from tests.integration.chat.support import Talk, begin_talk, deltas_of, text_of
 from tests.support.server import RunningServer
 from tests.support.socket import Socket
@@ -16,7 +18,7 @@ from tests.support.upstream import Upstream, held, many_tokens
 
 def assemble(resumed: dict[str, Any], before: str, deltas: list[dict[str, Any]]) -> str:
     """A client's text: what it had, what ``join-chat`` gave, and what came live."""
-    text = resumed["content"] if resumed["from_seq"] == 0 else before + resumed["content"]
+    text: str = resumed["content"] if resumed["from_seq"] == 0 else before + resumed["content"]
     seq = resumed["seq"]
     for event in deltas:
         if event["seq"] <= seq:
@@ -137,7 +139,7 @@ async def test_a_stale_copy_of_a_page_harms_nothing_in_flight(
 async def test_a_database_that_fails_in_mid_stream_loses_nothing(
     talk: Talk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heliograph.chat.streams._FIRST_RETRY", 0.01)
+    monkeypatch.setattr("heliograph.chat.settling.FIRST_RETRY", 0.01)
     store = talk.server.services.chat.streams._store
     settle, failed = store.settle, asyncio.Event()
 
@@ -174,19 +176,19 @@ async def test_joining_needs_a_chat_one_may_read(server: RunningServer, talk: Ta
 
 @pytest.mark.settings(CHAT_SETTLE_SECONDS="1")
 async def test_ten_users_get_five_hundred_tokens_each_in_order(
-    server: RunningServer, upstream: Upstream
+    server: RunningServer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = "".join(f"{n} " for n in range(500))
     upstream.script(many_tokens(500, pause_every=10, pause=0.005))
     talks = [await begin_talk(server, f"user{n}") for n in range(10)]
-    streams = []
+    streams: list[Stream] = []
     opened = server.services.chat.streams.open
 
-    def recorded(*args: Any) -> Any:
-        streams.append(opened(*args))
+    def recorded(outlet: Outlet, message_id: str) -> Stream:
+        streams.append(opened(outlet, message_id))
         return streams[-1]
 
-    server.services.chat.streams.open = recorded  # type: ignore[method-assign]
+    monkeypatch.setattr(server.services.chat.streams, "open", recorded)
     begun = [await talk.begin() for talk in talks]
     for each in begun:
         assert (await each.end(timeout=60))[1]["content"] == expected

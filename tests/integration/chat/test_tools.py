@@ -64,9 +64,7 @@ async def test_tools_of_one_turn_run_at_once_and_lose_nothing(
     assert [call["id"] for call in assistant["tool_calls"]] == ["call_0", "call_1"]
 
 
-async def test_faults_of_tools_go_to_the_model_and_the_user(
-    talk: Talk, upstream: Upstream
-) -> None:
+async def test_faults_of_tools_go_to_the_model_and_the_user(talk: Talk, upstream: Upstream) -> None:
     async def broken(number: int) -> str:
         """Break."""
         raise RuntimeError("it broke")
@@ -99,9 +97,7 @@ async def test_faults_of_tools_go_to_the_model_and_the_user(
     assert sum(1 for status in statuses if status.get("error")) == 5
 
 
-async def test_a_model_that_never_stops_calling_is_stopped(
-    talk: Talk, upstream: Upstream
-) -> None:
+async def test_a_model_that_never_stops_calling_is_stopped(talk: Talk, upstream: Upstream) -> None:
     upstream.script(calls(("status", "{}")))
     begun = await talk.begin()
     kind, said = await begun.end(timeout=30)
@@ -149,9 +145,7 @@ async def test_only_wanted_tools_are_offered(talk: Talk, upstream: Upstream) -> 
         ("/unknown {}", None, "/unknown {}"),
     ],
 )
-async def test_the_echo_model_runs_tools(
-    talk: Talk, command: str, answer: Any, said: str
-) -> None:
+async def test_the_echo_model_runs_tools(talk: Talk, command: str, answer: Any, said: str) -> None:
     def reply(name: str, data: Any) -> Any:
         return answer if "call_id" in data else None
 

@@ -14,6 +14,7 @@ from heliograph.terminal import ChatOptions
 from heliograph.terminal.client import Client
 from heliograph.terminal.dialogs import ScriptedDialogs
 from heliograph.terminal.render import Screen
+from tests.integration.terminal.tools import gates
 from tests.support.server import Person, RunningServer
 
 
@@ -47,6 +48,14 @@ async def eventually(condition: Callable[[], bool], timeout: float = 20) -> None
 
 
 Sit = Callable[..., Awaitable[Seat]]
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[asyncio.Event]:
+    """What the tool ``gated`` waits for when it is told the gate ``test``."""
+    gates["test"] = asyncio.Event()
+    yield gates["test"]
+    gates.pop("test").set()
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ class Terminal:
         """Type a line."""
         self.type(line + "\n")
 
-    async def expect(self, words: str, timeout: float = 20) -> str:
+    async def expect(self, words: str, timeout: float = 60) -> str:
         """Wait until ``words`` are shown after what was expected last; what came before them."""
         try:
             async with asyncio.timeout(timeout):
@@ -121,7 +121,7 @@ class Terminal:
         self._read_upto = start + len(words)
         return before
 
-    async def ended(self, timeout: float = 20) -> int:
+    async def ended(self, timeout: float = 60) -> int:
         """Wait for the end of the process; its exit code."""
         async with asyncio.timeout(timeout):
             return await self._process.wait()

@@ -57,7 +57,7 @@ async def test_the_chat_is_kept_by_the_server(sit: Sit, ann: Person) -> None:
     assert turns == [("user", "one"), ("assistant", "one"), ("user", "two"), ("assistant", "two")]
 
 
-@pytest.mark.settings(ECHO_DELAY_MS="20")
+@pytest.mark.settings(ECHO_DELAY_MS="100")
 async def test_a_stop_is_confirmed_and_ends_the_answer(sit: Sit, ann: Person) -> None:
     seat = await sit(ann)
     asked = asyncio.create_task(seat.client.conversation.send(WORDS))
@@ -68,17 +68,22 @@ async def test_a_stop_is_confirmed_and_ends_the_answer(sit: Sit, ann: Person) ->
     assert len(seat.shown) < len(WORDS)
 
 
-@pytest.mark.settings(ECHO_DELAY_MS="20")
-async def test_an_answer_is_resumed_in_mid_stream_by_another_client(sit: Sit, ann: Person) -> None:
+@pytest.mark.settings(HELIOGRAPH_TOOLS="tests.integration.terminal.tools:ALL")
+async def test_an_answer_is_resumed_in_mid_stream_by_another_client(
+    sit: Sit, ann: Person, gate: asyncio.Event
+) -> None:
     first = await sit(ann)
-    asked = asyncio.create_task(first.client.conversation.send(WORDS))
-    await streaming(first)
+    asked = asyncio.create_task(first.client.conversation.send('/gated {"gate": "test"}'))
+    await streaming(first, "first half, ")
     second = await sit(ann)
-    ending = await second.client.conversation.open(first.client.conversation.chat_id)
-    assert ending is Ending.FINISHED
-    assert second.shown == f"{WORDS}\n"
+    opening = asyncio.create_task(
+        second.client.conversation.open(first.client.conversation.chat_id)
+    )
+    await streaming(second, "first half, ")
+    gate.set()
+    assert await opening is Ending.FINISHED
     assert await asked is Ending.FINISHED
-    assert first.shown == f"{WORDS}\n"
+    assert second.shown == first.shown == "first half, second half, \n\nend\n"
 
 
 @pytest.mark.settings(ECHO_DELAY_MS="30")

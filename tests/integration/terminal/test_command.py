@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.integration.terminal.conftest import eventually
 from tests.integration.terminal.terminal import Terminal, run_command
 from tests.support.server import PASSWORD, RunningServer
 
@@ -55,7 +56,7 @@ async def test_a_dialog_at_the_end_of_a_pipe_is_declined(server: RunningServer) 
     assert "the user declined\n" in out
 
 
-@pytest.mark.settings(ECHO_DELAY_MS="20")
+@pytest.mark.settings(ECHO_DELAY_MS="100")
 async def test_a_newcomer_signs_up_at_the_terminal_and_stops_an_answer(
     server: RunningServer,
 ) -> None:
@@ -83,24 +84,24 @@ async def test_a_newcomer_signs_up_at_the_terminal_and_stops_an_answer(
         assert PASSWORD not in terminal.text
 
 
-@pytest.mark.settings(ECHO_DELAY_MS="20")
+@pytest.mark.settings(HELIOGRAPH_TOOLS="tests.integration.terminal.tools:ALL")
 async def test_leaving_in_mid_stream_and_coming_back_shows_the_whole_answer(
-    server: RunningServer,
+    server: RunningServer, gate: asyncio.Event
 ) -> None:
     await server.signup("ann")
     async with Terminal(*to(server)) as terminal:
         await terminal.expect("> ")
-        terminal.enter(WORDS)
-        await terminal.expect("word149")
-        await terminal.expect("word0 word1 word2 ")
+        terminal.enter('/gated {"gate": "test"}')
+        await terminal.expect("first half, ")
         terminal.enter("/leave")
         await terminal.expect("--chat ")
         assert await terminal.ended() == 0
         chat_id = terminal.text.split("--chat ")[1].split()[0]
     async with Terminal(*to(server), "--chat", chat_id) as terminal:
-        await terminal.expect("the answer is still coming\n")
-        assert (await terminal.expect("word149")).strip() + " word149" == WORDS
-        await terminal.expect("> ")
+        await terminal.expect("the answer is still coming\nfirst half, ")
+        gate.set()
+        await terminal.expect("second half, ")
+        await terminal.expect("end\n> ")
 
 
 @pytest.mark.settings(HELIOGRAPH_TOOLS="tests.integration.terminal.tools:ALL")
@@ -158,17 +159,17 @@ async def test_commands_list_what_there_is(server: RunningServer) -> None:
         assert await terminal.ended() == 0
 
 
-@pytest.mark.settings(ECHO_DELAY_MS="20")
+@pytest.mark.settings(HELIOGRAPH_TOOLS="tests.integration.terminal.tools:ALL")
 async def test_a_line_typed_while_an_answer_streams_is_sent_after_it(
-    server: RunningServer,
+    server: RunningServer, gate: asyncio.Event
 ) -> None:
     await server.signup("ann")
     async with Terminal(*to(server)) as terminal:
         await terminal.expect("> ")
-        terminal.enter(WORDS)
-        await terminal.expect("word149\n")  # what was typed
-        await terminal.expect("word0 word1 ")  # what is answered
+        terminal.enter('/gated {"gate": "test"}')
+        await terminal.expect("first half, ")
         terminal.enter("afterwards")
         await terminal.expect("(sent after this answer; /stop stops it)")
-        await terminal.expect("\nafterwards\n")
-        await eventually(lambda: terminal.text.endswith("> "))
+        gate.set()
+        await terminal.expect("end\n")
+        await terminal.expect("afterwards\n> ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,4 +28,16 @@ async def everything(emit: Emit) -> str:
     return "done"
 
 
-ALL = [secret, everything]
+gates: dict[str, asyncio.Event] = {}
+"""By name; a test makes one, and sets it to let :func:`gated` go on."""
+
+
+async def gated(emit: Emit, gate: str) -> str:
+    """Answer a half, wait for the gate, answer the rest: in flight for as long as needed."""
+    await emit({"type": "message", "data": {"content": "first half, "}})
+    await gates[gate].wait()
+    await emit({"type": "message", "data": {"content": "second half, "}})
+    return "end"
+
+
+ALL = [secret, everything, gated]

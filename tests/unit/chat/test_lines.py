@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -21,7 +22,7 @@ def test_any_cut_gives_the_same_chunks(words: list[str], at: list[int], page: bo
     lines = [f"data: {json.dumps(chunk)}" for chunk in chunks]
     text = "\n\n".join([": comment", *lines, "data: [DONE]"]) + "\n\n"
     places = sorted({min(place, len(text)) for place in at} | {0, len(text)})
-    pieces = [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(places)]
     if page:  # Open WebUI's page splits what it reads and drops the line ends
         pieces = [line for piece in pieces for line in piece.split("\n") if line.strip()]
     joiner = LineJoiner()
@@ -39,14 +40,15 @@ def test_any_cut_gives_the_same_chunks(words: list[str], at: list[int], page: bo
         ["data: {broken\n"],
         ["data: [1]"],
         ["data: {", 'data: {"whole": 1}'],
-        ['data: {"a": 1\n', "}"],
+        ['data: {"a": 1\n'],
     ],
 )
 def test_what_is_no_chunk_is_refused(pieces: list[str]) -> None:
     joiner = LineJoiner()
+    for piece in pieces[:-1]:
+        joiner.feed(piece)
     with pytest.raises(UpstreamError, match="not"):
-        for piece in pieces:
-            joiner.feed(piece)
+        joiner.feed(pieces[-1])
 
 
 def test_a_line_that_ends_half_is_noticed() -> None:

@@ -157,9 +157,9 @@ async def test_settling_appends_only_the_tail() -> None:
     _, stream, _, store = make(settle=0.01)
     settle = store.settle
 
-    async def recorded(*args: Any, whole: bool, ending: Any) -> bool:
-        texts.append((args[2], whole))
-        return await settle(*args, whole=whole, ending=ending)
+    async def recorded(*args: Any, **options: Any) -> bool:
+        texts.append((args[2], options["whole"]))
+        return await settle(*args, **options)
 
     store.settle = recorded  # type: ignore[method-assign]
     stream.append("one ")
@@ -187,7 +187,7 @@ async def test_writes_do_not_grow_with_tokens() -> None:
 async def test_a_database_that_is_away_delays_settling_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heliograph.chat.streams._FIRST_RETRY", 0.01)
+    monkeypatch.setattr("heliograph.chat.settling.FIRST_RETRY", 0.01)
     _, stream, hub, store = make(settle=0.01)
     stream.append("a")
     await until(lambda: store.content == "a")
@@ -218,7 +218,7 @@ async def test_a_write_whose_answer_was_lost_is_not_repeated() -> None:
 async def test_an_end_that_cannot_be_stored_is_told_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heliograph.chat.streams._FIRST_RETRY", 0.01)
+    monkeypatch.setattr("heliograph.chat.settling.FIRST_RETRY", 0.01)
     monkeypatch.setattr("heliograph.chat.streams._PATIENCE", 0.03)
     streams, stream, _, store = make()
     store.failing = True
