@@ -10,7 +10,7 @@ const socket = io(url, { path: '/ws/socket.io', auth: { token } });
 socket.on('connect_error', (error) => console.error(error.message));
 socket.on('events', ({ data: { type, data } }) => {
   if (type === 'message') process.stdout.write(data.content);
-  if (type === 'chat:completion') socket.disconnect();
+  if (type === 'chat:completion' || type === 'chat:message:error') socket.disconnect();
 });
 socket.once('connect', async () => {
   const { id } = await post('/api/v1/chats/new', { chat: {} });

@@ -147,8 +147,7 @@ export class DocumentProvider extends Observable {
   async ask(event, payload) {
     try {
       return await this.socket.timeout(ACK_MS).emitWithAck(event, { document_id: this.documentId, ...payload });
-    } catch (e) {
-      console.log('ASK', event, String(e), 'connected', this.socket.connected, this.socket.id, this.socket.recovered, this.socket.io.engine?.transport?.name, this.socket.io.engine?.readyState, Date.now());
+    } catch {
       return null;
     }
   }

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
+
+from tests.clients.node import Run
 
 ROWS: dict[str, str] = json.loads((Path(__file__).parent / "rows.json").read_text())
 
 NODE_ONLY = {"5 call again", "7 recovery"}
 """Rows of connection state recovery, which python-socketio's client does not know."""
+
+
+def assert_rows_hold(run: Run, rows: Iterable[str], subtests: pytest.Subtests) -> None:
+    """Every row has checks, and all of them passed; each row is reported by itself."""
+    rows = set(rows)
+    for row in sorted(rows):
+        with subtests.test(row):
+            checks = run.of_row(row)
+            assert checks, f"no check of the row {row!r}"
+            failures = run.failures(checks)
+            assert not failures, f"{row}: {ROWS[row]}\n\n{failures}"
+    assert {row for result in run.results for row in result.rows} == rows
+    assert run.results, "the suite is empty"
+    assert not run.failures(), run.failures()
+    assert not run.other, run.other

@@ -268,6 +268,8 @@ class Upstream:
         watcher = asyncio.create_task(self._watch(reader, reply))
         try:
             await script(reply)
+        except ConnectionError:
+            reply.gone.set()
         finally:
             watcher.cancel()
 

@@ -140,6 +140,8 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def close(self, wait: bool = True, abort: bool = False, reason: Any = None) -> None:
         # Never waiting for the queue: its reader may be the one that is gone.
         await super().close(wait=False, abort=True, reason=reason)
+        # The library fails on a POST to a session that it keeps although it is closed.
+        self.server.sockets.pop(self.sid, None)
         self.queue.release()
         if not self.upgraded:
             # A poll that waits ends now, with the protocol's word for it.
@@ -204,9 +206,11 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         try:
             await super().handle_post_request(environ)
-        except EngineIOError:
-            raise
         except Exception as error:
+            if self.closed:
+                return  # what follows the goodbye is nobody's
+            if isinstance(error, EngineIOError):
+                raise
             # The library would answer 200 to a body that it could not read.
             self.end(1008, "bad_packet")
             raise EngineIOError(f"bad packet: {error}") from error

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import pycrdt
@@ -96,29 +97,33 @@ class Worker:
             return work(*args, **kwargs)
         async with self._one_job:
             for _ in range(_ATTEMPTS):
-                pool = self._pool = self._pool or _start()
                 try:
                     async with asyncio.timeout(self._deadline):
-                        job = pool.submit(work, *args, **kwargs)
-                        return await asyncio.wrap_future(job)
+                        if self._pool is None:
+                            self._pool = await asyncio.to_thread(_start)
+                        submit = partial(self._pool.submit, work, *args, **kwargs)
+                        return await asyncio.wrap_future(await asyncio.to_thread(submit))
                 except BrokenProcessPool:
                     log.warning("documents.worker_died", work=work.__name__, bytes=size)
-                    self._discard(pool)
+                    self._discard()
                 except TimeoutError:
                     log.warning("documents.worker_too_slow", work=work.__name__, bytes=size)
-                    self._discard(pool)
+                    self._discard()
                     break
                 except asyncio.CancelledError:
-                    self._discard(pool)  # or the next job would wait for this one
+                    self._discard()  # or the next job would wait for this one
                     raise
         raise Unavailable(f"{work.__name__}: the document could not be worked on")
 
-    def _discard(self, pool: ProcessPoolExecutor) -> None:
-        self._pool = None
+    def _discard(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
         # The executor has no way to end a running job.
         for process in list((pool._processes or {}).values()):
             process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
+        end = partial(pool.shutdown, wait=False, cancel_futures=True)
+        asyncio.get_running_loop().run_in_executor(None, end)
 
     async def stop(self) -> None:
         """End the worker."""
@@ -131,7 +136,9 @@ def _start() -> ProcessPoolExecutor:
     # A fork of a server of its own: threads and sockets of this process stay here.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_begin)
+    pool = ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_begin)
+    pool.submit(os.getpid).result()
+    return pool
 
 
 def _begin() -> None:

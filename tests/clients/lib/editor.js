@@ -113,16 +113,24 @@ export class RandomEditor {
     this.done[kind] = (this.done[kind] ?? 0) + 1;
   }
 
+  /** A place in a text, never inside a surrogate pair: no caret gets there. */
+  place(text) {
+    const plain = text.toDelta().map((part) => part.insert).join('');
+    const index = this.below(plain.length + 1);
+    return plain.codePointAt(index - 1) > 0xffff ? index + 1 : index;
+  }
+
+  /** Index and length of a part of a text. */
   range(text) {
-    const from = this.below(text.length);
-    return [from, 1 + this.below(Math.min(8, text.length - from))];
+    const [from, to] = [this.place(text), this.place(text)].sort((a, b) => a - b);
+    return [from, to - from];
   }
 
   insertText() {
     const texts = this.texts();
     if (texts.length === 0) return false;
     const { text } = this.pick(texts);
-    text.insert(this.below(text.length + 1), this.text());
+    text.insert(this.place(text), this.text());
     return true;
   }
 
@@ -130,16 +138,18 @@ export class RandomEditor {
     const texts = this.texts().filter(({ text }) => text.length > 0);
     if (texts.length === 0) return false;
     const { text } = this.pick(texts);
-    text.delete(...this.range(text));
-    return true;
+    const [index, length] = this.range(text);
+    text.delete(index, length);
+    return length > 0;
   }
 
   format(mark = this.pick(MARKS)) {
     const texts = this.texts().filter(({ text, plain }) => !plain && text.length > 0);
     if (texts.length === 0) return false;
     const { text } = this.pick(texts);
-    text.format(...this.range(text), mark);
-    return true;
+    const [index, length] = this.range(text);
+    text.format(index, length, mark);
+    return length > 0;
   }
 
   unformat() {

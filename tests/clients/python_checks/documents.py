@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pycrdt
 
@@ -17,7 +17,8 @@ Doc = pycrdt.Doc[Any]
 
 
 def _fragment(doc: Doc) -> pycrdt.XmlFragment:
-    return doc.get("prosemirror", type=pycrdt.XmlFragment)
+    fragment: pycrdt.XmlFragment = doc.get("prosemirror", type=pycrdt.XmlFragment)
+    return fragment
 
 
 def _write(doc: Doc, text: str) -> bytes:
@@ -29,7 +30,8 @@ def _write(doc: Doc, text: str) -> bytes:
 
 
 def _text(doc: Doc) -> str:
-    return "\n".join("".join(map(str, block.children)) for block in _fragment(doc).children)
+    blocks = cast("list[pycrdt.XmlElement]", list(_fragment(doc).children))
+    return "\n".join("".join(map(str, block.children)) for block in blocks)
 
 
 def _doc_of(state: bytes) -> Doc:

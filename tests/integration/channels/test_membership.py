@@ -102,7 +102,8 @@ async def test_a_channel_that_turns_private_keeps_its_members_only(server: Runni
     hers, his, others = await joined(ann), await joined(ben), await joined(eve)
     good(await ann.http.post(path, json={"private": True, "name": "now secret"}))
     await is_out(server, others, eve, channel)
-    assert "now secret" not in str(others.events("events:channel"))
+    (told,) = others.events("events:channel")
+    assert (told["channel"]["private"], told["channel"]["name"]) == (True, "secret")
     for socket, person in ((hers, ann), (his, ben)):
         await settled(server, socket, person)
         assert contents(socket) == ["not for all"]

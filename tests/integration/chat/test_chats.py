@@ -204,6 +204,7 @@ async def test_a_reader_sees_the_answer_live_until_the_grant_goes(
     server: RunningServer, talk: Talk, upstream: Upstream
 ) -> None:
     bob = await begin_talk(server, "bob")
+    carol = await begin_talk(server, "carol")  # remains a reader
     gates = [asyncio.Event(), asyncio.Event()]
 
     async def script(reply: Any) -> None:
@@ -217,11 +218,13 @@ async def test_a_reader_sees_the_answer_live_until_the_grant_goes(
     upstream.script(script)
     begun = await talk.begin()  # shared only when it streams already
     await begun.delta(containing="one")
-    assert (await share(talk, bob.person.id)).json()["access_grants"][0] == {
+    granted = (await share(talk, bob.person.id, carol.person.id)).json()["access_grants"]
+    assert {
         "principal_type": "user",
         "principal_id": bob.person.id,
         "permission": "read",
-    }
+    } in granted
+    await carol.socket.call("join-chat", {"chat_id": talk.chat_id})
     joined = await bob.socket.call("join-chat", {"chat_id": talk.chat_id})
     assert [stream["content"] for stream in joined["streams"]] == ["one "]
     seen = await get_chat(bob.person, talk.chat_id)
@@ -238,9 +241,9 @@ async def test_a_reader_sees_the_answer_live_until_the_grant_goes(
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
-    await share(talk)
+    await share(talk, carol.person.id)
     gates[1].set()
-    await begun.end()
+    await carol.socket.expect("events", where=lambda e: e["data"]["type"] == "chat:completion")
     assert (await bob.person.http.get(f"/api/v1/chats/{talk.chat_id}")).status_code == 404
     answer = await bob.socket.call("join-chat", {"chat_id": talk.chat_id})
     assert answer["error"]["code"] == "not_found"

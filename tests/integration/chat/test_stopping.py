@@ -92,6 +92,33 @@ async def test_a_stop_at_the_instant_of_finishing_is_never_both(talk: Talk) -> N
             assert stored["content"] == "a b c"
 
 
+async def test_a_stop_while_the_end_is_being_stored_is_gone(
+    talk: Talk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, store = talk.server.services.tasks, talk.server.services.chat.streams._store
+    stop, settle = tasks.stop, store.settle
+    storing, stopping = asyncio.Event(), asyncio.Event()
+
+    async def recorded(task_id: str) -> Any:
+        stopping.set()
+        return await stop(task_id)
+
+    async def slow(*args: Any, **options: Any) -> bool:
+        storing.set()
+        await stopping.wait()
+        await asyncio.sleep(0.01)  # the stop goes as far as it can
+        return await settle(*args, **options)
+
+    monkeypatch.setattr(tasks, "stop", recorded)
+    monkeypatch.setattr(store, "settle", slow)
+    begun = await talk.begin()
+    await storing.wait()
+    assert (await begun.stop()).json()["status"] == "gone"
+    assert (await begun.end())[0] == "chat:completion"
+    stored = await begun.stored()
+    assert (stored["content"], stored["state"]) == ("hello world", "finished")
+
+
 async def test_a_chat_is_stopped_as_a_whole(talk: Talk, upstream: Upstream) -> None:
     upstream.script(held("x", gate=asyncio.Event()))
     both = [await talk.begin(id="a1"), await talk.begin(id="a2")]

@@ -86,7 +86,8 @@ async def test_faults_of_tools_go_to_the_model_and_the_user(talk: Talk, upstream
         tokens("Sorry."),
     )
     begun = await talk.begin()
-    assert (await begun.end())[1]["content"] == "Sorry."
+    ending = await begun.end()
+    assert ending[1].get("content") == "Sorry.", ending
     told = results(upstream)
     assert told[0] == "error: RuntimeError: it broke"
     assert told[1].startswith("error: bad arguments: number:")
@@ -168,10 +169,12 @@ async def test_a_dialog_nobody_answers_is_an_error_of_its_tool(talk: Talk) -> No
     assert content.endswith("(call_timeout)")
 
 
+@pytest.mark.settings(CHAT_DELTA_INTERVAL_MS="1000")
 async def test_statuses_arrive_before_what_follows(talk: Talk, upstream: Upstream) -> None:
     async def talker(emit: Emit) -> None:
         """Talk."""
-        await emit({"type": "message", "data": {"content": "first"}})
+        for word in ("zero", "first"):  # the second waits for more to come
+            await emit({"type": "message", "data": {"content": word}})
         await emit({"type": "status", "data": {"description": "second"}})
 
     add(talk, talker)

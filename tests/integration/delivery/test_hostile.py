@@ -211,6 +211,17 @@ async def test_a_garbled_post_ends_the_polling_session(bare: Bare) -> None:
         assert (await http.get(f"{url}&sid={sid}")).status_code == 400
 
 
+@pytest.mark.parametrize("goodbye", ["1", "1\x1e9"])
+async def test_what_is_posted_after_the_goodbye_is_refused(bare: Bare, goodbye: str) -> None:
+    async with httpx.AsyncClient() as http:
+        url = bare.url + "/ws/socket.io/?EIO=4&transport=polling"
+        sid = json.loads((await http.get(url)).text[1:])["sid"]
+        assert (await http.post(f"{url}&sid={sid}", content=goodbye)).status_code == 200
+        for late in ("40{}", "1", "9"):
+            assert (await http.post(f"{url}&sid={sid}", content=late)).status_code == 400
+        assert (await http.get(f"{url}&sid={sid}")).status_code == 400
+
+
 async def test_two_polls_at_once_end_the_session(bare: Bare) -> None:
     async with httpx.AsyncClient() as http:
         url = bare.url + "/ws/socket.io/?EIO=4&transport=polling"
