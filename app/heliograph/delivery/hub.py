@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from heliograph.delivery.broker import Broker, Position
+from heliograph.delivery.broker import Broker, Position, PositionLost
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.session import Session
 from heliograph.telemetry import get_logger, metrics
@@ -83,7 +83,11 @@ class Hub:
                     continue  # its last member left while we waited
                 if room.position is None:
                     room.position = await self.broker.subscribe(name)
-                missed = [] if at is None else await self.broker.replay(name, at)
+                try:
+                    missed = [] if at is None else await self.broker.replay(name, at)
+                except PositionLost:
+                    # It was let in longer ago than the log goes: from now on, then.
+                    missed, at = [], None
                 if session.ended or session.sid in room.members:
                     await self._unsubscribe_if_empty(name, room)
                     return

@@ -12,12 +12,14 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import pycrdt
@@ -44,6 +46,8 @@ DEADLINE_SECONDS = 60.0
 EXTENSIONS = False
 """Whether the editor knows tables, task lists and images. The contract's (TipTap's
 StarterKit) does not, and would delete them from the document; they become plain text."""
+
+_starting = threading.Lock()
 
 _ATTEMPTS = 2  # a worker that somebody else killed deserves a second one
 
@@ -137,7 +141,15 @@ def _start() -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=_begin)
-    pool.submit(os.getpid).result()
+    with _starting:
+        # The worker would import the program's main module, which is slow and may do more
+        # than define things; it needs nothing of it.
+        program = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            pool.submit(os.getpid).result()
+        finally:
+            sys.modules["__main__"] = program
     return pool
 
 

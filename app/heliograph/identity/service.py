@@ -24,6 +24,8 @@ from heliograph.store.models import User
 
 T = TypeVar("T")
 
+PENDING = "an administrator has not admitted this account yet"
+
 _KEY_PREFIX = "sk-"
 _ROLES = ("admin", "user", "pending")
 
@@ -149,9 +151,7 @@ class Identity:
                 raise Unauthenticated("send auth: {token}", code="token_missing")
             user = await self.authenticate(token)
             if user.role == "pending":
-                raise Unauthenticated(
-                    "an administrator has not admitted this account yet", code="user_pending"
-                )
+                raise Unauthenticated(PENDING, code="user_pending")
         except Unauthenticated:
             if self._settings.always_connect:
                 return None

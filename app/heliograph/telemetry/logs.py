@@ -28,7 +28,7 @@ def configure_logging(form: Literal["plain", "json"], level: str) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        final = [_plain()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -47,6 +47,13 @@ def configure_logging(form: Literal["plain", "json"], level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("alembic", "httpx", "httpcore", "aiosqlite", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _plain() -> structlog.dev.ConsoleRenderer:
+    # Plain tracebacks: the coloured ones take seconds to draw, on the event loop.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from heliograph.delivery import user_room
+from heliograph.delivery import Position, user_room
 from tests.support.bare import bare_server, until
 
 
@@ -51,6 +51,14 @@ async def test_what_is_said_right_after_an_admission_arrives() -> None:
     async with bare_server() as bare:
         ann = await bare.connect("ann")
         await bare.hub.admit("ann", "channel:c")
+        await bare.hub.publish("channel:c", "said", {"n": 1})
+        assert await ann.expect("said") == {"n": 1}
+
+
+async def test_an_admission_older_than_the_log_lets_in_from_now_on() -> None:
+    async with bare_server() as bare:
+        ann = await bare.connect("ann")
+        await bare.hub.join(bare.session(ann), "channel:c", at=Position("gone", 7))
         await bare.hub.publish("channel:c", "said", {"n": 1})
         assert await ann.expect("said") == {"n": 1}
 

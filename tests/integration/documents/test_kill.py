@@ -17,7 +17,7 @@ from heliograph.store import Database
 from tests.integration.documents.stage import stage
 
 async def main():
-    async with Database(sys.argv[1]) as database, stage(database, quiet=0.01, rows=7) as one:
+    async with Database(sys.argv[1]) as database, stage(database, quiet=0.05, rows=10) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann)
         print(note_id, flush=True)
@@ -49,7 +49,7 @@ async def test_every_update_acknowledged_before_a_kill_is_there_afterwards(
     try:
         assert writer.stdout is not None
         note_id = (await writer.stdout.readline()).decode().strip()
-        acknowledged = [(await writer.stdout.readline()).decode().strip() for _ in range(60)]
+        acknowledged = [(await writer.stdout.readline()).decode().strip() for _ in range(30)]
         writer.kill()
         rest, _ = await writer.communicate()
     finally:
@@ -60,7 +60,7 @@ async def test_every_update_acknowledged_before_a_kill_is_there_afterwards(
     async with stage(database) as one:
         found = await one.notes._read(note_id)
         paragraphs = found["data"]["content"]["md"].split("\n\n")
-        assert len(acknowledged) >= 60
+        assert len(acknowledged) >= 30
         assert set(acknowledged) <= set(paragraphs)
         # At most one more of each writer: stored, and its acknowledgement lost.
         assert len(paragraphs) <= len(acknowledged) + 3

@@ -104,6 +104,16 @@ async def test_always_connect_admits_a_socket_that_can_do_nothing_before_user_jo
     assert await socket.expect("events") == {"n": 1}
 
 
+@pytest.mark.settings(ALWAYS_CONNECT=True)
+async def test_a_pending_user_cannot_join_by_user_join(server: RunningServer) -> None:
+    ann = await server.signup("ann")
+    url = f"/api/v1/users/{ann.id}/update"
+    await server.root.http.post(url, json={"role": "pending"})
+    socket = await server.connect(None)
+    refused = await socket.call("user-join", {"auth": {"token": ann.token}})
+    assert refused["error"]["code"] == "user_pending"
+
+
 async def test_usage_is_a_lease(server: RunningServer) -> None:
     ann = await server.signup("ann")
     socket = await ann.connect()

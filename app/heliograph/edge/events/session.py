@@ -11,6 +11,7 @@ from heliograph.edge.gateway import Gateway
 from heliograph.edge.payloads import Empty, Payload, WithAuth
 from heliograph.edge.services import Services
 from heliograph.errors import Forbidden, Unauthenticated
+from heliograph.identity import PENDING
 from heliograph.principal import Principal
 
 
@@ -31,18 +32,11 @@ async def reverify(services: Services, session: Session, token: str | None) -> P
             raise Unauthenticated("send auth: {token}", code="token_missing")
         return session.user
     user = await services.identity.authenticate(token)
+    if user.role == "pending":
+        raise Unauthenticated(PENDING, code="user_pending")
     if session.user is not None and session.user.id != user.id:
         raise Forbidden("the token is another user's: connect anew", code="user_mismatch")
     return user
-
-
-async def enter_channels(services: Services, session: Session) -> list[str]:
-    """Enter the rooms of all the user's channels; their ids."""
-    assert session.user is not None
-    ids = await services.channels.channel_ids_of(session.user.id)
-    for channel_id in ids:
-        await services.hub.join(session, f"channel:{channel_id}")
-    return ids
 
 
 def register(gateway: Gateway, services: Services) -> None:
@@ -52,13 +46,13 @@ def register(gateway: Gateway, services: Services) -> None:
     async def user_join(session: Session, payload: WithAuth) -> dict[str, Any]:
         user = await reverify(services, session, payload.auth.token)
         await services.lifecycle.identify(session, user)
-        await enter_channels(services, session)
+        await services.channels.enter_rooms(session)
         return {"id": user.id, "name": user.name}
 
     @gateway.on("join-channels", model=WithAuth)
     async def join_channels(session: Session, payload: WithAuth) -> dict[str, Any]:
         await reverify(services, session, payload.auth.token)
-        return {"channels": await enter_channels(services, session)}
+        return {"channels": await services.channels.enter_rooms(session)}
 
     @gateway.on("heartbeat", model=Empty, public=True)
     async def heartbeat(session: Session, payload: Empty) -> None:

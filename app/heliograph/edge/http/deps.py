@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request
 
 from heliograph.edge.services import Services
 from heliograph.errors import Forbidden, Unauthenticated
+from heliograph.identity import PENDING
 from heliograph.principal import Principal
 
 
@@ -26,7 +27,7 @@ async def _current_user(request: Request, services: TheServices) -> Principal:
         )
     user = await services.identity.authenticate(token, allow_api_key=True)
     if user.role == "pending":
-        raise Forbidden("an administrator has not admitted this account yet")
+        raise Forbidden(PENDING, code="user_pending")
     return user
 
 
