@@ -20,11 +20,11 @@ from tests.support.server import RunningServer, serve
 
 @pytest.fixture(autouse=True)
 def _nothing_blocks_the_loop() -> Iterator[None]:
-    """Our code waiting for a socket, a lock, SQLite or the clock on the event loop fails
-    the test. Files are left out: tracebacks, migrations and start-up read some."""
+    """Our code waiting for a socket, SQLite or the clock on the event loop fails the test.
+    Left out: files (tracebacks, migrations, start-up) and locks (held for a moment)."""
     with blockbuster_ctx("heliograph") as watch:
         for name, function in watch.functions.items():
-            if name.startswith(("os.", "io.")):
+            if name.startswith(("os.", "io.", "threading.")):
                 function.deactivate()
         yield
 

@@ -42,7 +42,7 @@ socket.on('disconnect', () => {
 const beat = setInterval(() => socket.emit('heartbeat', {}), 30_000);
 // #endregion
 
-const answer = { chatId: null, messageId: null, seq: 0, text: '', ended: false };
+const answer = { chatId: null, messageId: null, seq: 0, text: '', held: null, ended: false };
 
 function show(text) {
   process.stdout.write(text.startsWith(answer.text) ? text.slice(answer.text.length) : `\n${text}`);
@@ -60,46 +60,59 @@ function end(state, reason = '') {
 // #region events
 socket.on('events', async (event, acknowledge) => {
   // The second argument of an event that is no call is the recovery offset, a string.
-  if (typeof acknowledge === 'function') return acknowledge(await answerCall(event));
-  if (event.chat_id !== answer.chatId || event.message_id !== answer.messageId) return;
+  if (typeof acknowledge === 'function') acknowledge(await answerCall(event));
+  else if (event.chat_id === answer.chatId && event.message_id === answer.messageId) take(event);
+});
+
+function take(event) {
+  if (answer.held) return answer.held.push(event);
+  const { seq = answer.seq + 1 } = event; // without one: of a tool, after the answer has ended
   const { type, data } = event.data;
-  if (type === 'message' || type === 'replace') takeDelta(type, data.content, event.seq);
-  else if (type === 'status') console.error(`[${data.description}]`);
+  if (type === 'message' && seq > answer.seq + 1) {
+    answer.held = [event]; // a gap
+    catchUp();
+  } else if (type === 'message' || type === 'replace') {
+    if (seq <= answer.seq) return; // join-chat has brought it already
+    answer.seq = seq;
+    show(type === 'replace' ? data.content : answer.text + data.content);
+  } else if (type === 'status') console.error(`[${data.description}]`);
   else if (type === 'chat:completion' && data.done) end(data.state);
   else if (type === 'chat:tasks:cancel') end('stopped');
   else if (type === 'chat:message:error') end('error', data.error.content);
-});
-
-function takeDelta(type, content, seq) {
-  if (seq === undefined) seq = answer.seq + 1; // of a tool, after the answer has ended
-  if (seq <= answer.seq) return; // join-chat has brought it already
-  if (type === 'message' && seq > answer.seq + 1) return catchUp(); // a gap
-  answer.seq = seq;
-  show(type === 'replace' ? content : answer.text + content);
 }
 // #endregion
 
 // #region resume
 socket.on('connect', () => {
   // Recovered: the same id, the same rooms, and every missed event is on its way.
-  if (!socket.recovered && answer.messageId) catchUp();
+  if (answer.messageId && (!socket.recovered || answer.held)) catchUp();
 });
 
 async function catchUp() {
+  answer.held ??= []; // what comes now waits until it is known what it continues
   const { chatId: chat_id, messageId: message_id, seq: last_seq } = answer;
-  const joined = await socket.emitWithAck('join-chat', { chat_id, message_id, last_seq });
+  let joined;
+  try {
+    const payload = { chat_id, message_id, last_seq };
+    joined = await socket.timeout(10_000).emitWithAck('join-chat', payload);
+  } catch {
+    return; // the connection broke again: `connect` will ask
+  }
   if (joined.error) return end('error', joined.error.message);
   const [stream] = joined.streams;
   if (stream) {
     // `content` covers (from_seq, seq]; from_seq 0 means the whole.
     show(stream.from_seq === 0 ? stream.content : answer.text + stream.content);
     answer.seq = stream.seq;
-    return;
+    const held = answer.held;
+    answer.held = null;
+    held.forEach(take);
+  } else {
+    const { chat } = await http('GET', `/api/v1/chats/${chat_id}`); // it has ended meanwhile
+    const message = chat.history.messages[message_id];
+    show(message.content);
+    end(message.state, message.error?.content);
   }
-  const { chat } = await http('GET', `/api/v1/chats/${chat_id}`); // it has ended meanwhile
-  const message = chat.history.messages[message_id];
-  show(message.content);
-  end(message.state, message.error?.content);
 }
 // #endregion
 

@@ -28,6 +28,7 @@ class Answer:
         self.message_id = message_id
         self.seq = 0
         self.text = ""
+        self.held = None
         self.ended = asyncio.get_running_loop().create_future()
 
     def show(self, text):
@@ -58,39 +59,45 @@ class Client(socketio.AsyncClientNamespace):
         print(refusal["event"], refusal["code"], refusal["message"], file=sys.stderr)
 
     async def on_events(self, event):
-        kind, data = event["data"]["type"], event["data"]["data"]
         if "call_id" in event:
-            return await self.decide(kind, data)
-        if self.answer is None or event["message_id"] != self.answer.message_id:
-            return None
-        if kind in ("message", "replace"):
-            await self.take_delta(kind, data["content"], event.get("seq"))
+            return await self.decide(event["data"]["type"], event["data"]["data"])
+        if self.answer is not None and event["message_id"] == self.answer.message_id:
+            await self.take(event)
+        return None
+
+    async def take(self, event):
+        answer = self.answer
+        if answer.held is not None:
+            answer.held.append(event)
+            return
+        kind, data = event["data"]["type"], event["data"]["data"]
+        # Without one: of a tool, after the answer has ended.
+        seq = event.get("seq", answer.seq + 1)
+        if kind == "message" and seq > answer.seq + 1:
+            answer.held = [event]  # a gap
+            await self.catch_up()
+        elif kind in ("message", "replace"):
+            if seq > answer.seq:  # else join-chat has brought it already
+                answer.seq = seq
+                answer.show(data["content"] if kind == "replace" else answer.text + data["content"])
         elif kind == "status":
             print(f"[{data['description']}]", file=sys.stderr)
         elif kind == "chat:completion" and data.get("done"):
-            self.answer.end(data["state"])
+            answer.end(data["state"])
         elif kind == "chat:tasks:cancel":
-            self.answer.end("stopped")
+            answer.end("stopped")
         elif kind == "chat:message:error":
-            self.answer.end("error", data["error"]["content"])
-        return None
-
-    async def take_delta(self, kind, content, seq):
-        answer = self.answer
-        if seq is None:  # of a tool, after the answer has ended
-            seq = answer.seq + 1
-        if seq <= answer.seq:  # join-chat has brought it already
-            return
-        if kind == "message" and seq > answer.seq + 1:  # a gap
-            await self.catch_up()
-            return
-        answer.seq = seq
-        answer.show(content if kind == "replace" else answer.text + content)
+            answer.end("error", data["error"]["content"])
 
     async def catch_up(self):
         answer = self.answer
+        if answer.held is None:
+            answer.held = []  # what comes now waits until it is known what it continues
         request = {"chat_id": answer.chat_id, "message_id": answer.message_id}
-        joined = await self.call("join-chat", {**request, "last_seq": answer.seq})
+        try:
+            joined = await self.call("join-chat", {**request, "last_seq": answer.seq}, timeout=10)
+        except socketio.exceptions.SocketIOError:
+            return  # the connection broke again: `on_connect` will ask
         if "error" in joined:
             answer.end("error", joined["error"]["message"])
         elif joined["streams"]:
@@ -99,6 +106,9 @@ class Client(socketio.AsyncClientNamespace):
             before = answer.text if stream["from_seq"] else ""
             answer.seq = stream["seq"]
             answer.show(before + stream["content"])
+            held, answer.held = answer.held, None
+            for event in held:
+                await self.take(event)
         else:  # it has ended meanwhile
             chat = (await http.get(f"/api/v1/chats/{answer.chat_id}")).json()
             message = chat["chat"]["history"]["messages"][answer.message_id]
@@ -144,9 +154,7 @@ async def follow(client, chat_id):
 async def main(arguments):
     client = Client("/")
     # #region connect
-    sio = socketio.AsyncClient(
-        reconnection_delay=1, reconnection_delay_max=5, randomization_factor=0.5
-    )
+    sio = socketio.AsyncClient(reconnection_delay=1, reconnection_delay_max=5)
     sio.register_namespace(client)
     await sio.connect(URL, socketio_path="/ws/socket.io", auth={"token": TOKEN, "recovery": False})
     # #endregion

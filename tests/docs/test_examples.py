@@ -1,4 +1,7 @@
-"""The programs of docs/examples do what the guide says, against a real server."""
+"""The programs of docs/examples do what the guide says, against a real server.
+
+One server serves the whole module: the programs start as people of their own.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from heliograph.settings import Settings
 from tests.docs.pages import ROOT
@@ -26,7 +30,35 @@ MODULES = ROOT / "tests" / "clients" / "node_modules"
 SECONDS = 60
 QUESTION = " ".join(f"word{number}" for number in range(40))
 
-slowly = pytest.mark.settings(ECHO_DELAY_MS=25)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> AsyncIterator[RunningServer]:
+    """A server with the tool of the examples; ``echo`` takes its time."""
+    data = tmp_path_factory.mktemp("examples")
+    shutil.copy(sqlite_template, data / "heliograph.db")
+    settings = Settings.model_validate(
+        {
+            "port": 0,
+            "data_dir": data,
+            "auth_attempts_per_minute": 1000,
+            "echo_delay_ms": 20,
+            "heliograph_tools": "word_count:word_count",
+        }
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(EXAMPLES))
+        async with serve(settings) as running:
+            yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ann(server: RunningServer) -> Person:
+    """Somebody new."""
+    return await server.signup(f"ann-{uuid.uuid4().hex[:8]}")
 
 
 @dataclass(slots=True)
@@ -65,9 +97,7 @@ class Program:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(
-        cls, folder: Path, person: Person, *command: str
-    ) -> AsyncIterator[Program]:
+    async def running(cls, folder: Path, person: Person, *command: str) -> AsyncIterator[Program]:
         """Start it; ends it with the block."""
         program = {".mjs": "node", ".py": sys.executable}[Path(command[0]).suffix]
         process = await asyncio.create_subprocess_exec(
@@ -163,22 +193,12 @@ async def ask(person: Person, content: str, session_id: str) -> tuple[str, str]:
 
 
 @pytest.mark.usefixtures("node")
-async def test_the_program_of_the_readme_prints_an_answer(
-    server: RunningServer, folder: Path
-) -> None:
-    ran = await run(folder, await server.signup("ann"), "stream.mjs")
+async def test_the_program_of_the_readme_prints_an_answer(ann: Person, folder: Path) -> None:
+    ran = await run(folder, ann, "stream.mjs")
     assert (ran.status, ran.out, ran.err) == (0, "Hello there, how are you?", "")
 
 
-async def test_chat_prints_an_answer(server: RunningServer, folder: Path, chat: str) -> None:
-    ran = await run(folder, await server.signup("ann"), chat, QUESTION)
-    assert ran.status == 0, ran.err
-    assert ran.out.splitlines()[0] == QUESTION
-    assert "finished" in ran.out + ran.err
-
-
-async def test_chat_answers_what_tools_ask(server: RunningServer, folder: Path, chat: str) -> None:
-    ann = await server.signup("ann")
+async def test_chat_answers_what_tools_ask(ann: Person, folder: Path, chat: str) -> None:
     confirmed = await run(folder, ann, chat, '/confirm {"message": "Really?"}')
     assert confirmed.out.startswith("the user confirmed"), confirmed.err
     assert "? Really?" in confirmed.err
@@ -186,11 +206,7 @@ async def test_chat_answers_what_tools_ask(server: RunningServer, folder: Path, 
     assert asked.out.startswith("the user answered: tester"), asked.err
 
 
-@slowly
-async def test_chat_goes_on_after_a_broken_connection(
-    server: RunningServer, folder: Path, chat: str
-) -> None:
-    ann = await server.signup("ann")
+async def test_chat_goes_on_after_a_broken_connection(ann: Person, folder: Path, chat: str) -> None:
     async with Program.running(folder, ann, chat, QUESTION) as program:
         await until(lambda: "word3 " in program.out, timeout=30)
         (await session_of(ann)).link.end(1012, "restart: for a test")
@@ -198,21 +214,14 @@ async def test_chat_goes_on_after_a_broken_connection(
     assert ran.out.splitlines()[0] == QUESTION, ran.err
 
 
-@slowly
-async def test_chat_picks_up_an_answer_in_flight(
-    server: RunningServer, folder: Path, chat: str
-) -> None:
-    ann = await server.signup("ann")
+async def test_chat_picks_up_an_answer_in_flight(ann: Person, folder: Path, chat: str) -> None:
     socket = await ann.connect()
     chat_id, _ = await ask(ann, QUESTION, socket.sid)
     ran = await run(folder, ann, chat, "--chat", chat_id)
     assert ran.out.splitlines()[0] == QUESTION, ran.err
 
 
-async def test_chat_shows_an_answer_that_has_ended(
-    server: RunningServer, folder: Path, chat: str
-) -> None:
-    ann = await server.signup("ann")
+async def test_chat_shows_an_answer_that_has_ended(ann: Person, folder: Path, chat: str) -> None:
     socket = await ann.connect()
     chat_id, _ = await ask(ann, QUESTION, socket.sid)
     await socket.expect("events", where=lambda event: event["data"]["type"] == "chat:completion")
@@ -222,8 +231,7 @@ async def test_chat_shows_an_answer_that_has_ended(
 
 
 @pytest.mark.usefixtures("node")
-async def test_chat_says_why_it_is_refused(server: RunningServer, folder: Path) -> None:
-    ann = await server.signup("ann")
+async def test_chat_says_why_it_is_refused(ann: Person, folder: Path) -> None:
     ann.token = "no token"
     ran = await run(folder, ann, "chat.mjs", "Hello")
     assert ran.status == 1
@@ -231,8 +239,8 @@ async def test_chat_says_why_it_is_refused(server: RunningServer, folder: Path) 
 
 
 @pytest.mark.usefixtures("node")
-async def test_own_model_answers(server: RunningServer, folder: Path) -> None:
-    ran = await run(folder, await server.signup("ann"), "own-model.mjs", "one two three")
+async def test_own_model_answers(ann: Person, folder: Path) -> None:
+    ran = await run(folder, ann, "own-model.mjs", "one two three")
     assert (ran.status, ran.out) == (0, "three two one"), ran.err
 
 
@@ -240,15 +248,13 @@ async def test_own_model_answers(server: RunningServer, folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("node")
-async def test_channel_shows_what_was_said(server: RunningServer, folder: Path) -> None:
-    ann = await server.signup("ann")
-    ran = await run(folder, ann, "channel.mjs", "general", "Good morning")
-    assert ran.out.splitlines() == ["ann is typing", "ann: Good morning"], ran.err
+async def test_channel_shows_what_was_said(ann: Person, folder: Path) -> None:
+    ran = await run(folder, ann, "channel.mjs", f"channel {ann.name}", "Good morning")
+    assert ran.out.splitlines() == [f"{ann.name} is typing", f"{ann.name}: Good morning"], ran.err
 
 
 @pytest.mark.usefixtures("node")
-async def test_note_is_written_and_stored(server: RunningServer, folder: Path) -> None:
-    ann = await server.signup("ann")
+async def test_note_is_written_and_stored(ann: Person, folder: Path) -> None:
     note = await _note(ann)
     ran = await run(folder, ann, "note.mjs", note, "Written from Node")
     assert "<paragraph>Written from Node</paragraph>" in ran.out, ran.err
@@ -257,13 +263,12 @@ async def test_note_is_written_and_stored(server: RunningServer, folder: Path) -
 
 
 @pytest.mark.usefixtures("node")
-async def test_provider_outlives_broken_connections(server: RunningServer, folder: Path) -> None:
-    ann = await server.signup("ann")
+async def test_provider_outlives_broken_connections(ann: Person, folder: Path) -> None:
     ran = await run(folder, ann, "provider_check.mjs", await _note(ann))
     assert ran.status == 0, ran.err
     seen = json.loads(ran.out)
     assert seen["text"].count("<paragraph>typed") == 2
-    assert seen["user"] == "ann"
+    assert seen["user"] == ann.name
 
 
 async def _note(person: Person) -> str:
@@ -275,19 +280,7 @@ async def _note(person: Person) -> str:
 # -- tools -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def with_tool(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[RunningServer]:
-    """A server that has the example's tool."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    chosen = settings.model_copy(update={"heliograph_tools": "word_count:word_count"})
-    async with serve(chosen) as running:
-        yield running
-
-
-async def test_tool_counts_and_asks(with_tool: RunningServer, folder: Path) -> None:
-    ann = await with_tool.signup("ann")
+async def test_tool_counts_and_asks(ann: Person, folder: Path) -> None:
     question = '/word_count {"text": "one two three", "longest": true}'
     ran = await run(folder, ann, "chat.py", question)
     assert json.loads(ran.out.splitlines()[0]) == {"words": 3, "longest": "three"}, ran.err
@@ -295,10 +288,7 @@ async def test_tool_counts_and_asks(with_tool: RunningServer, folder: Path) -> N
     assert "? Look through 3 words?" in ran.err
 
 
-async def test_tool_outside_the_server_reports_and_asks(
-    server: RunningServer, folder: Path
-) -> None:
-    ann = await server.signup("ann")
+async def test_tool_outside_the_server_reports_and_asks(ann: Person, folder: Path) -> None:
     socket = await ann.connect()
     socket.answer = lambda _, event: event["data"]["type"] == "confirmation"
     chat_id, message_id = await ask(ann, "Hello", socket.sid)

@@ -94,8 +94,6 @@ class LineJoiner:
         return found
 
     def _begins_another(self, piece: str) -> bool:
-        if self._line.startswith(_IGNORED):
-            return piece.startswith(_FIELDS)
         # A piece of a text may begin like a line, but is not a whole one.
         return bool(self._line) and piece.startswith("data:") and _parsed(piece) is not None
 

@@ -167,7 +167,7 @@ async def test_compaction_while_others_append_and_load_loses_nothing(
     # Snapshots are the updates themselves, joined: what is missing or doubled shows.
     rnd = random.Random(5)
     other = SqlDocumentLog(database)
-    total = 200
+    total = 80
 
     async def append() -> None:
         for number in range(total):
