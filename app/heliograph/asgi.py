@@ -27,7 +27,6 @@ from heliograph.delivery import (
 )
 from heliograph.documents import Documents, Notes
 from heliograph.edge import Gateway, Services, create_api, register_events
-from heliograph.errors import ConfigurationError
 from heliograph.identity import Identity
 from heliograph.sessions import Sessions
 from heliograph.settings import Settings
@@ -50,7 +49,6 @@ class Application:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.start_error: ConfigurationError | None = None
         self.gateway = Gateway()
         self.services = _build(settings)
         self.sockets = _build_sockets(settings, self.services, self.gateway)
@@ -71,12 +69,7 @@ class Application:
         services = self.services
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(services.database)
-            try:
-                await require_current(services.database)
-            except ConfigurationError as error:
-                # The server would print a traceback: `serve` says it in one sentence.
-                self.start_error = error
-                raise
+            await require_current(services.database)
             await services.hub.start()
             stack.push_async_callback(services.hub.stop)
             stack.push_async_callback(services.lifecycle.stop)

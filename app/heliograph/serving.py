@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
+import signal
 import socket
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -11,6 +15,7 @@ from heliograph.asgi import Application
 from heliograph.delivery import WebSocketProtocol
 from heliograph.errors import ConfigurationError
 from heliograph.settings import Settings
+from heliograph.store import Database, require_current
 from heliograph.telemetry import configure_logging, metrics
 
 _GRACE_SECONDS = 5
@@ -34,6 +39,20 @@ class Server(uvicorn.Server):
             gc.freeze()
             gc.set_threshold(_COLLECTOR_THRESHOLD, 20, 20)
             print(f"Heliograph serves on {self._address}", flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT. A stop that was asked for is a success: uvicorn would
+        raise the signal again after it, and the process would count as killed."""
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: answers settle, clients are told, then connections close."""
@@ -84,6 +103,7 @@ def serve_forever(settings: Settings) -> None:
     :raises ConfigurationError: a setting cannot work, or the database cannot be reached.
     """
     configure_logging(settings.log_format, settings.log_level)
+    asyncio.run(_check_database(settings))
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -96,5 +116,9 @@ def serve_forever(settings: Settings) -> None:
         server.run(sockets=[listener])
     finally:
         listener.close()
-    if application.start_error is not None:
-        raise application.start_error
+
+
+async def _check_database(settings: Settings) -> None:
+    # Before the server starts: it would print a traceback instead of our sentence.
+    async with Database(settings.sqlalchemy_url) as database:
+        await require_current(database)

@@ -3,17 +3,19 @@
 ``get_event_emitter`` and ``get_event_call`` are the public API for code in the server.
 """
 
-from heliograph.chat.api import get_event_call, get_event_emitter
+from heliograph.chat.api import Call, Emit, get_event_call, get_event_emitter
 from heliograph.chat.models import UpstreamError
 from heliograph.chat.requests import ChatId, CompletionRequest, MessageId
 from heliograph.chat.service import Chat
 from heliograph.chat.updates import ClientChat
 
 __all__ = [
+    "Call",
     "Chat",
     "ChatId",
     "ClientChat",
     "CompletionRequest",
+    "Emit",
     "MessageId",
     "UpstreamError",
     "get_event_call",

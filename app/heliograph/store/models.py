@@ -126,7 +126,9 @@ class Message(Base):
 
 
 class MessageItem(Base):
-    """One appended thing of a message: ``kind`` is ``status``, ``source``, ``file`` or ``embed``.
+    """One appended thing of a message.
+
+    ``kind``: ``status``, ``source``, ``file``, ``embed`` or ``usage``.
 
     Rows, not a list in the message: two tools that append at once lose nothing.
     """

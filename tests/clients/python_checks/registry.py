@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import pytest
+
 from tests.clients.node import Result, Run
 from tests.clients.python_checks.scene import Scene
 from tests.clients.world import World
@@ -60,7 +62,7 @@ async def _run(check: Check, world: World, transport: str) -> Result:
     try:
         async with asyncio.timeout(_CHECK_SECONDS), Scene(world, transport) as scene:
             await check.body(scene)
-    except Exception:
+    except (Exception, pytest.fail.Exception):  # the latter is no Exception
         error = traceback.format_exc()
     ms = round(1000 * (time.monotonic() - began))
     return Result(check.name, list(check.rows), error is None, error, ms)

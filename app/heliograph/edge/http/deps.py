@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from heliograph.edge.services import Services
 from heliograph.errors import Forbidden, Unauthenticated
@@ -19,13 +20,18 @@ def _services(request: Request) -> Services:
 TheServices = Annotated[Services, Depends(_services)]
 
 
-async def _current_user(request: Request, services: TheServices) -> Principal:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+_bearer = HTTPBearer(auto_error=False, description="A token, or an API key (`sk-…`).")
+
+
+async def _current_user(
+    services: TheServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    if credentials is None or not credentials.credentials:
         raise Unauthenticated(
             "send a token: Authorization: Bearer <token or API key>", code="token_missing"
         )
-    user = await services.identity.authenticate(token, allow_api_key=True)
+    user = await services.identity.authenticate(credentials.credentials, allow_api_key=True)
     if user.role == "pending":
         raise Forbidden(PENDING, code="user_pending")
     return user
