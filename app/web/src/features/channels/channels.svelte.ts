@@ -1,0 +1,5 @@
+class Channels {
+  unread = $state(0);
+}
+
+export const channels = new Channels();

@@ -1,0 +1,5 @@
+class Chats {
+  unread = $state(0);
+}
+
+export const chats = new Chats();

@@ -1,0 +1,9 @@
+/** The typed client of Heliograph's contract: the front door of this folder, see README.md. */
+
+export { Api, type ChatCopy, type Page } from './api';
+export { CallDesk, type Call, type CallHandler } from './calls';
+export { ChatRoom, type AskOptions, type ChatChange } from './chat';
+export { Connection, Refused, type ConnectionState } from './connection';
+export * from './contract';
+export { ApiError, Http } from './http';
+export { newId } from './ids';
