@@ -26,7 +26,7 @@ from heliograph.delivery import (
     SocketServer,
 )
 from heliograph.documents import Documents, Notes
-from heliograph.edge import Gateway, Services, create_api, register_events
+from heliograph.edge import Gateway, Page, Services, create_api, register_events
 from heliograph.identity import Identity
 from heliograph.sessions import Sessions
 from heliograph.settings import Settings
@@ -44,16 +44,17 @@ _RECONNECT_IN_MS = 1_000  # what clients of the contract wait anyway
 class Application:
     """The ASGI application of one replica.
 
+    :param page: left out, the page that ``make web`` built.
     :raises ConfigurationError: on construction, when a setting cannot work.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, page: Page | None = None) -> None:
         self.settings = settings
         self.gateway = Gateway()
         self.services = _build(settings)
         self.sockets = _build_sockets(settings, self.services, self.gateway)
         register_events(self.gateway, self.services)
-        self.api = create_api(self.services, self._lifespan)
+        self.api = create_api(self.services, self._lifespan, page)
         self._socket_app = socketio.ASGIApp(self.sockets, socketio_path=SOCKET_PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

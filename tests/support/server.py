@@ -11,7 +11,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from heliograph.asgi import Application
-from heliograph.edge import Services
+from heliograph.edge import Page, Services
 from heliograph.serving import Server, listen, uvicorn_config
 from heliograph.settings import Settings
 from tests.support.socket import Socket
@@ -49,11 +49,11 @@ class Person:
 class RunningServer:
     """The server under test."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, page: Page | None = None) -> None:
         self.settings = settings
         self.listener = listen(settings)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.application = Application(settings)
+        self.application = Application(settings, page)
         self.services: Services = self.application.services
         # As the real one, but cheap: most tests sign somebody up.
         self.services.identity._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -124,9 +124,9 @@ class _TestServer(Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(settings: Settings) -> AsyncIterator[RunningServer]:
+async def serve(settings: Settings, page: Page | None = None) -> AsyncIterator[RunningServer]:
     """Run a server on a migrated database, with an administrator called ``root``."""
-    server = RunningServer(settings)
+    server = RunningServer(settings, page)
     await server.start()
     try:
         server.root = await server.signup("root")

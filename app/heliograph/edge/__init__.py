@@ -2,7 +2,8 @@
 
 from heliograph.edge.api import create_api
 from heliograph.edge.gateway import Gateway
+from heliograph.edge.page import Page
 from heliograph.edge.services import Services
 from heliograph.edge.socket import register_events
 
-__all__ = ["Gateway", "Services", "create_api", "register_events"]
+__all__ = ["Gateway", "Page", "Services", "create_api", "register_events"]

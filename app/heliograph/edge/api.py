@@ -1,4 +1,4 @@
-"""The HTTP application: routes, the shape of errors, limits."""
+"""The HTTP application: routes, the page behind them, the shape of errors, limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from heliograph.edge.http import (
     tasks,
 )
 from heliograph.edge.http.accounts import AttemptLimiter
+from heliograph.edge.page import Page
 from heliograph.edge.services import Services
 from heliograph.errors import HeliographError, TooLarge
 from heliograph.telemetry import get_logger
@@ -38,9 +40,13 @@ MAX_BODY = 16 * 1024 * 1024
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
-def create_api(services: Services, lifespan: Lifespan) -> FastAPI:
-    """The FastAPI application over the features."""
-    api = FastAPI(
+def create_api(services: Services, lifespan: Lifespan, page: Page | None = None) -> FastAPI:
+    """The FastAPI application over the features.
+
+    :param page: answers what no route does; left out: the page that ``make web`` built.
+    """
+    api = FastAPIOffline(
+        static_url="/docs/static",
         title="Heliograph",
         version=__version__,
         summary="The real-time layer for AI chat and collaborative apps.",
@@ -53,6 +59,8 @@ def create_api(services: Services, lifespan: Lifespan) -> FastAPI:
         chats.router, channels.router, notes.router, system.router,
     ):  # fmt: skip
         api.include_router(router)
+    # Not a mounted route: that would take paths of the API whose method is wrong (405).
+    api.router.default = page or Page()
     api.add_exception_handler(HeliographError, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)
