@@ -1,0 +1,30 @@
+/** What the Markdown library writes differently for us. */
+
+import type { RendererObject } from 'marked';
+
+const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[a-z0-9+/=\s]+$/i;
+
+/** Whether an address may be shown as a picture: contained in the text, fetched from nowhere. */
+export function isPicture(address: string): boolean {
+  return PICTURE.test(address);
+}
+
+export const renderer: RendererObject = {
+  // A picture from elsewhere would tell that place who reads, and what the address says.
+  image({ href, text }) {
+    const alt = escape(text);
+    if (isPicture(href)) return `<img src="${escape(href)}" alt="${alt}">`;
+    return `<a href="${escape(href)}">${alt || escape(href)}</a>`;
+  },
+  checkbox({ checked }) {
+    return checked ? '☑ ' : '☐ ';
+  },
+};
+
+function escape(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
