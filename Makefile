@@ -5,6 +5,7 @@
 #   .made     the environment itself
 #   .runtime  requirements.txt and the package (enough for `make run`)
 #   .dev      requirements-dev.txt on top (for `make test`, `make lint`)
+# The page has its own: node_modules/.installed in app/web, and what it is built to.
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
@@ -21,29 +22,50 @@ DEV := $(VENV)/.dev
 CLIENTS := tests/clients
 CLIENTS_LOCK := $(wildcard $(CLIENTS)/package-lock.json)
 CLIENTS_STAMP := $(CLIENTS)/node_modules/.installed
+CLIENTS_NEED_NODE := scripts/check-node 20 "The client tests need" \
+	", or run the other tests with $(BIN)/pytest --ignore=tests/clients"
+
+# The page. Folders are among its sources, so that a removed file counts as a change.
+WEB := app/web
+WEB_LOCK := $(wildcard $(WEB)/package-lock.json)
+WEB_STAMP := $(WEB)/node_modules/.installed
+WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/build 2>/dev/null) \
+	$(wildcard $(addprefix $(WEB)/,*.html vite.config.* svelte.config.* tsconfig*.json package.json))
+STATIC := app/heliograph/static
+PAGE := $(STATIC)/index.html
+NEEDS_NODE := scripts/check-node 20.19 "The page needs"
 
 # Extra arguments: make test ARGS="-k stop", make lock ARGS=--upgrade, make run ARGS="--help"
 ARGS ?=
 
-.PHONY: help venv run test lint format docs lock clean test-servers
+.PHONY: help venv web run test lint format docs lock screenshots clean page-for-run test-servers
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 venv: $(DEV) ## make .venv with everything for development
 
-run: $(RUNTIME) ## migrate the database and serve
+web: $(if $(WEB_LOCK),$(PAGE)) ## build the page, which `make run` serves
+
+run: $(RUNTIME) $(if $(WEB_LOCK),page-for-run) ## build the page, migrate the database and serve
 	@$(BIN)/heliograph migrate
 	@exec $(BIN)/heliograph serve $(ARGS)
 
-test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) test-servers ## run all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+# The page's own tests start servers of .venv. They come with the whole run only, and the Python
+# tests run whatever became of them: their summary closes the output.
+test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) web test-servers ## run all tests (ARGS="-k name" for some of Python)
+	@result=0; \
+	$(if $(ARGS),,$(if $(WEB_LOCK),npm --prefix $(WEB) test || result=1;)) \
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS) || result=1; \
+	exit $$result
 
-lint: $(DEV) ## ruff, mypy strict, import layers
+lint: $(DEV) $(if $(WEB_LOCK),$(WEB_STAMP)) ## ruff, mypy strict, import layers; the page's linters and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(WEB_LOCK),npm --prefix $(WEB) run lint)
+	$(if $(WEB_LOCK),npm --prefix $(WEB) run check)
 
 format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
@@ -55,13 +77,24 @@ docs: $(DEV) ## write the generated parts of docs/
 lock: $(DEV) ## pin requirements again (ARGS=--upgrade for newer versions)
 	@scripts/lock $(ARGS)
 
+screenshots: $(DEV) web test-servers ## draw the pictures of the documentation
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
 clean: ## remove the environment, caches and build results (not data/)
-	rm -rf $(VENV) $(CLIENTS)/node_modules build dist app/*.egg-info
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(WEB)/node_modules $(STATIC)
+	rm -rf build dist app/*.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find app tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-servers:
-	@$(if $(CLIENTS_LOCK),scripts/check-node &&) scripts/install-test-servers
+	@$(if $(CLIENTS_LOCK),$(CLIENTS_NEED_NODE) &&) scripts/install-test-servers
+
+# A server without Node runs without the page; a page that cannot be built ends it.
+page-for-run:
+	@if ! $(MAKE) --no-print-directory --question $(PAGE) && \
+	    $(NEEDS_NODE) "; the server runs without $(if $(wildcard $(PAGE)),the newest,the) page"; then \
+	    $(MAKE) --no-print-directory $(PAGE); \
+	fi
 
 $(MADE):
 	@python=$$(scripts/find-python) && echo "Making $(VENV) with $$python" && "$$python" -m venv $(VENV)
@@ -80,8 +113,21 @@ $(DEV): $(RUNTIME) requirements-dev.txt
 	@touch $@
 
 $(CLIENTS_STAMP): $(CLIENTS_LOCK)
-	@scripts/check-node
+	@$(CLIENTS_NEED_NODE)
 	@echo "Installing the JavaScript clients of $(CLIENTS)"
 	@cd $(CLIENTS) && npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p $(@D)
+	@touch $@
+
+$(WEB_STAMP): $(WEB_LOCK)
+	@$(NEEDS_NODE)
+	@echo "Installing what $(WEB) is built with"
+	@cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p $(@D)
+	@touch $@
+
+$(PAGE): $(WEB_STAMP) $(WEB_SOURCES)
+	@$(NEEDS_NODE)
+	@echo "Building the page"
+	@cd $(WEB) && npm run --silent build
 	@touch $@

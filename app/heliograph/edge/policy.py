@@ -53,8 +53,8 @@ FRAME_POLICY: Policy = {
 PYTHON_POLICY: Policy = {
     "sandbox": "allow-scripts",
     "default-src": "'none'",
-    # Named by its address: it is in doubt what 'self' is to an opaque origin. Pyodide compiles
-    # WebAssembly, and starts in a worker made of a blob.
+    # Named by its address, since 'self' takes no path. Pyodide compiles WebAssembly, and starts
+    # in a worker made of a blob.
     "script-src": "{origin} 'wasm-unsafe-eval' blob:",
     "connect-src": "{origin}/pyodide/",  # its files, and nothing of the API
     "worker-src": "blob:",
