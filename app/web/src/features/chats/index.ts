@@ -3,3 +3,4 @@
 export { chats } from './chats.svelte';
 export { default as ChatList } from './ChatList.svelte';
 export { default as ChatView } from './ChatView.svelte';
+export { models } from './models.svelte';

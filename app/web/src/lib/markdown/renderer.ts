@@ -1,13 +1,7 @@
 /** What the Markdown library writes differently for us. */
 
 import type { RendererObject } from 'marked';
-
-const PICTURE = /^data:image\/(png|jpeg|gif|webp);base64,[a-z0-9+/=\s]+$/i;
-
-/** Whether an address may be shown as a picture: contained in the text, fetched from nowhere. */
-export function isPicture(address: string): boolean {
-  return PICTURE.test(address);
-}
+import { isPicture } from './addresses';
 
 export const renderer: RendererObject = {
   // A picture from elsewhere would tell that place who reads, and what the address says.

@@ -5,7 +5,7 @@
  */
 
 import DOMPurify from 'dompurify';
-import { isPicture } from './renderer';
+import { isLink, isPicture } from './addresses';
 
 const purify = DOMPurify(window);
 
@@ -45,20 +45,12 @@ const ALLOWED_ATTR = [
 
 /** A `body` element with the safe tree, in a document of its own. */
 export function sanitise(html: string): HTMLElement {
-  return purify.sanitize(html, {
+  const body = purify.sanitize(html, {
     ALLOWED_TAGS,
     ALLOWED_ATTR,
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
     RETURN_DOM: true,
   });
-}
-
-/** Whether a text may be a link's address. */
-export function isLink(address: string): boolean {
-  try {
-    return ['http:', 'https:', 'mailto:'].includes(new URL(address).protocol);
-  } catch {
-    return false; // relative: to what?
-  }
+  return body as HTMLElement;
 }

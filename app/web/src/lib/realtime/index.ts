@@ -3,6 +3,7 @@
 export { Api, type ChatCopy, type Page } from './api';
 export { CallDesk, type Call, type CallHandler } from './calls';
 export { ChatRoom, type AskOptions, type ChatChange } from './chat';
+export { ChatDirectory } from './chats';
 export { Connection, Refused, type ConnectionState } from './connection';
 export * from './contract';
 export { ApiError, Http } from './http';

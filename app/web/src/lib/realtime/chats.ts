@@ -1,0 +1,149 @@
+/**
+ * The list of a user's chats, kept current by events: titles, tags, which are being answered,
+ * which have something unread, which are gone.
+ *
+ * Read in pages, the last changed first; a search reads a list of its own. After a connection
+ * that was not recovered the first page is read again.
+ */
+
+import type { Api } from './api';
+import type { Connection } from './connection';
+import type { ChatEntry, ChatEvent } from './contract';
+
+const PAGE = 40;
+
+export class ChatDirectory {
+  entries: ChatEntry[] = [];
+  /** Whether the server has more than {@link entries}. */
+  more = false;
+  query = '';
+
+  readonly #api: Api;
+  readonly #listeners = new Set<() => void>();
+  readonly #off: (() => void)[];
+  #open: string | null = null;
+  #reading = 0; // number of the newest reading: older ones that come late are dropped
+
+  constructor(connection: Connection, api: Api) {
+    this.#api = api;
+    this.#off = [
+      connection.on('events', (event, acknowledge) => {
+        if (typeof acknowledge !== 'function') this.#take(event);
+      }),
+      connection.onconnect((recovered) => {
+        if (!recovered) void this.refresh();
+      }),
+    ];
+  }
+
+  onchange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    for (const off of this.#off) off();
+    this.#listeners.clear();
+  }
+
+  /** Read the first page again. */
+  async refresh(): Promise<void> {
+    const number = ++this.#reading;
+    const page = await this.#api.chats(this.query, { limit: PAGE });
+    if (number !== this.#reading) return;
+    this.entries = page;
+    this.more = page.length === PAGE;
+    this.#tell();
+  }
+
+  async loadMore(): Promise<void> {
+    const number = ++this.#reading;
+    const page = await this.#api.chats(this.query, { skip: this.entries.length, limit: PAGE });
+    if (number !== this.#reading) return;
+    const known = new Set(this.entries.map((entry) => entry.id));
+    this.entries = [...this.entries, ...page.filter((entry) => !known.has(entry.id))];
+    this.more = page.length === PAGE;
+    this.#tell();
+  }
+
+  /** Keep those whose title or messages contain a text; empty: all. */
+  async search(query: string): Promise<void> {
+    if (query === this.query) return;
+    this.query = query;
+    await this.refresh();
+  }
+
+  /** Say which chat is being looked at: nothing in it is unread. */
+  look(id: string | null): void {
+    this.#open = id;
+    if (id !== null) this.#change(id, (entry) => ({ ...entry, last_read_at: now() }));
+  }
+
+  /** Whether something happened in it since it was read. */
+  isUnread(entry: ChatEntry): boolean {
+    return !entry.active && entry.id !== this.#open && entry.updated_at > entry.last_read_at;
+  }
+
+  async rename(id: string, title: string): Promise<void> {
+    await this.#api.updateChat(id, { title });
+    this.#change(id, (entry) => ({ ...entry, title }));
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#api.deleteChat(id);
+    this.#drop(id);
+  }
+
+  #take({ chat_id: id, data }: ChatEvent): void {
+    switch (data.type) {
+      case 'chat:title':
+        this.#change(id, (entry) => ({ ...entry, title: data.data }));
+        break;
+      case 'chat:tags':
+        this.#change(id, (entry) => ({ ...entry, tags: data.data }));
+        break;
+      case 'chat:active': {
+        const { active } = data.data;
+        if (active && !this.entries.some((entry) => entry.id === id)) void this.refresh();
+        else this.#change(id, (entry) => this.#touched(entry, active), active);
+        break;
+      }
+      case 'chat:list':
+        if (data.data.deleted) this.#drop(data.data.chat_id);
+        else if (data.data.last_read_at !== undefined) {
+          const { chat_id, last_read_at } = data.data;
+          this.#change(chat_id, (entry) => ({ ...entry, last_read_at }));
+        }
+        break;
+      default:
+    }
+  }
+
+  #touched(entry: ChatEntry, active: boolean): ChatEntry {
+    const read = entry.id === this.#open ? { last_read_at: now() } : {};
+    return { ...entry, active, updated_at: now(), ...read };
+  }
+
+  #change(id: string, change: (entry: ChatEntry) => ChatEntry, toTop = false): void {
+    const entry = this.entries.find((each) => each.id === id);
+    if (!entry) return;
+    const changed = change(entry);
+    this.entries = toTop
+      ? [changed, ...this.entries.filter((each) => each !== entry)]
+      : this.entries.map((each) => (each === entry ? changed : each));
+    this.#tell();
+  }
+
+  #drop(id: string): void {
+    this.entries = this.entries.filter((entry) => entry.id !== id);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function now(): number {
+  return Math.floor(Date.now() / 1000);
+}
