@@ -67,9 +67,14 @@ class Chats:
 
     # -- reading -----------------------------------------------------------------------
 
-    async def page(self, user: Principal, *, skip: int, limit: int) -> list[dict[str, Any]]:
-        """``[{id, title, updated_at, …, active, state}]``, the last changed first."""
-        rows = await self._chats.page(user.id, skip=skip, limit=limit)
+    async def page(
+        self, user: Principal, *, skip: int, limit: int, containing: str = ""
+    ) -> list[dict[str, Any]]:
+        """``[{id, title, updated_at, …, active, state}]``, the last changed first.
+
+        :param containing: only chats with this in their title or in a message.
+        """
+        rows = await self._chats.page(user.id, skip=skip, limit=limit, containing=containing)
         busy = {record.item for record in await self._tasks.list()}
         return [list_entry(chat, state, active=chat.id in busy) for chat, state in rows]
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy import CursorResult, delete, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from heliograph.errors import BadPayload
-from heliograph.store import Database, now_s
+from heliograph.store import Database, contains, now_s
 from heliograph.store.models import AccessGrant, Chat, Message, MessageItem, User
 
 DEFAULT_TITLE = "New Chat"
@@ -134,8 +135,13 @@ class ChatRepository:
             current_id, role, content, there is not None, there[0] if there is not None else None
         )
 
-    async def page(self, user_id: str, *, skip: int, limit: int) -> list[tuple[Chat, str | None]]:
-        """A user's chats, the last changed first, each with the state of its current message."""
+    async def page(
+        self, user_id: str, *, skip: int, limit: int, containing: str = ""
+    ) -> list[tuple[Chat, str | None]]:
+        """A user's chats, the last changed first, each with the state of its current message.
+
+        :param containing: only those with this in their title or in a message.
+        """
         query = (
             select(Chat, Message.state)
             .outerjoin(Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id))
@@ -144,6 +150,12 @@ class ChatRepository:
             .offset(skip)
             .limit(limit)
         )
+        if containing:
+            said = aliased(Message)
+            messages = select(said.id).where(
+                said.chat_id == Chat.id, contains(said.content, containing)
+            )
+            query = query.where(or_(contains(Chat.title, containing), messages.exists()))
         async with self._database.read() as session:
             return [(chat, state) for chat, state in await session.execute(query)]
 

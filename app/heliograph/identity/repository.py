@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from heliograph.store import Database, now_s
+from heliograph.store import Database, contains, now_s
 from heliograph.store.models import ApiKey, User
 
 
@@ -68,13 +68,7 @@ class Users:
         """Users whose name or address contains ``query``, and how many there are."""
         where: list[Any] = []
         if query:
-            like = f"%{_escape(query.lower())}%"
-            where.append(
-                or_(
-                    func.lower(User.name).like(like, escape="\\"),
-                    User.email.like(like, escape="\\"),
-                )
-            )
+            where.append(or_(contains(User.name, query), contains(User.email, query)))
         return await _page(self._database, where, skip, limit)
 
     async def set_role(self, user_id: str, role: str) -> bool:
@@ -108,10 +102,6 @@ async def _page(
         order = select(User).where(*where).order_by(User.created_at, User.id)
         users = await session.scalars(order.offset(skip).limit(limit))
         return users.all(), total or 0
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _rows(result: Any) -> int:

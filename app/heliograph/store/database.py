@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from heliograph.errors import ConfigurationError
+from heliograph.store.search import lower
 
 
 def now_s() -> int:
@@ -52,6 +53,7 @@ def create_engine(url: str) -> AsyncEngine:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.create_function("lower", 1, lower, deterministic=True)
 
     return engine
 

@@ -141,6 +141,15 @@ async def test_chats_are_listed_last_changed_first_and_paged(talk: Talk) -> None
     assert pages[4] == []
 
 
+async def test_the_list_is_searched_over_http(talk: Talk) -> None:
+    fruit = await new_chat(talk.person, title="Fruit", history={"messages": MESSAGES})
+    for query, ids in (("fruit", [fruit]), ("hELLO", [fruit]), ("nothing of it", []), ("\0", [])):
+        answer = await talk.person.http.get("/api/v1/chats/", params={"query": query})
+        assert [chat["id"] for chat in answer.json()] == ids, query
+    refused = await talk.person.http.get("/api/v1/chats/", params={"query": "x" * 201})
+    assert (refused.status_code, refused.json()["path"]) == (422, "query.query")
+
+
 async def test_a_foreign_chat_does_not_exist(server: RunningServer, talk: Talk) -> None:
     bob = (await begin_talk(server, "bob")).person
     url = f"/api/v1/chats/{talk.chat_id}"

@@ -10,6 +10,7 @@ import pytest
 from heliograph.chat import ClientChat, CompletionRequest
 from heliograph.chat.messages import Ending, MessageRepository, NewMessage
 from heliograph.errors import BadPayload, Conflict, NotFound
+from heliograph.principal import Principal
 from tests.integration.chat.support import Feature
 
 
@@ -135,6 +136,52 @@ async def test_a_merge_keeps_nul_out_and_json_whole(feature: Feature) -> None:
     assert view["title"] == "nul\ufffd"
     assert view["chat"]["history"]["messages"]["q"]["content"] == "a\ufffdb"
     assert view["chat"]["extra"] == {"deep": ["\x00", 1.5]}
+
+
+async def found(feature: Feature, query: str) -> list[str]:
+    """The ids of Ann's chats that are found."""
+    page = await feature.chat.chats.page(feature.ann, skip=0, limit=10, containing=query)
+    return [chat["id"] for chat in page]
+
+
+async def test_chats_are_found_by_a_part_of_title_or_message(feature: Feature) -> None:
+    chats = feature.chat.chats
+    copies = {
+        "Fruit salad": "Take 50% apples and a_b\\c",
+        "Weather": "Is it raining in Ålesund?",
+    }
+    ids = {}
+    for title, content in copies.items():
+        messages = {
+            "q1": {"role": "user", "content": content},
+            "q2": {"role": "user", "content": [{"type": "text", "text": f"and {title} apples"}]},
+        }
+        copy = {"title": title, "history": {"messages": messages, "currentId": "q1"}}
+        ids[title] = (await chats.create(feature.ann, ClientChat.model_validate(copy)))["id"]
+    fruit, weather = ids["Fruit salad"], ids["Weather"]
+    assert await found(feature, "FRUIT") == [fruit]
+    assert await found(feature, "raIning in Å") == [weather]
+    assert sorted(await found(feature, "apples")) == sorted([fruit, weather])  # each once
+    assert await found(feature, "50%") == await found(feature, "A_B\\c") == [fruit]
+    for nothing in ("%", "_", "\\"):  # no wildcards
+        assert await found(feature, nothing) == [fruit]
+    assert await found(feature, "5%apples") == await found(feature, "r_in") == []
+    assert await found(feature, "\0") == []
+    assert len(await found(feature, "")) == 3
+    bob = Principal("bob", "Bob", "user")
+    assert await chats.page(bob, skip=0, limit=10, containing="apples") == []
+    second = await chats.page(feature.ann, skip=1, limit=1, containing="apples")
+    assert len(second) == 1
+
+
+async def test_on_sqlite_all_letters_have_a_case(feature: Feature) -> None:
+    copy = ClientChat(title="Ålesund ΑΘΗΝΑ")
+    chat_id = (await feature.chat.chats.create(feature.ann, copy))["id"]
+    for query in ("Ålesund", "ΑΘΗΝΑ"):
+        assert await found(feature, query) == [chat_id]
+    if feature.database.dialect == "sqlite":  # on PostgreSQL its locale decides
+        for query in ("åLESUND", "αθηνα"):
+            assert await found(feature, query) == [chat_id]
 
 
 async def test_a_chat_is_deleted_with_all_it_has(feature: Feature) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from heliograph.chat import ChatId, ClientChat, MessageId
@@ -80,10 +80,17 @@ class ChatAnswer(BaseModel):
 
 @router.get("/", response_model=list[ChatEntry])
 async def list_chats(
-    user: CurrentUser, services: TheServices, skip: Skip = 0, limit: Limit = 60
+    user: CurrentUser,
+    services: TheServices,
+    skip: Skip = 0,
+    limit: Limit = 60,
+    query: Annotated[str, Query(max_length=200)] = "",
 ) -> Any:
-    """The caller's chats, the last changed first; `active` ones are being answered."""
-    return await services.chat.chats.page(user, skip=skip, limit=limit)
+    """The caller's chats, the last changed first; `active` ones are being answered.
+
+    `query` keeps those with this text in their title or in a message.
+    """
+    return await services.chat.chats.page(user, skip=skip, limit=limit, containing=query)
 
 
 @router.post("/new", response_model=ChatAnswer)
