@@ -9,7 +9,7 @@ from typing import Any
 
 from heliograph import errors
 from heliograph.channels import limits
-from heliograph.chat import requests, streams, text
+from heliograph.chat import remote_tools, requests, streams, text
 from heliograph.chat.payloads import _CALLED, _EMITTED, ALIASES
 from heliograph.delivery import lifecycle
 from heliograph.documents import awareness, cursors, notes, open, service
@@ -254,6 +254,11 @@ def test_limits_are_those_of_the_code() -> None:
         "completion request": [
             f"{requests.MAX_REQUEST_BYTES // mib} MiB",
             f"{requests.MAX_MESSAGES:,} messages",
+        ],
+        "tool servers of a completion request": [
+            f"{requests.MAX_TOOL_SERVERS},",
+            f"{requests.MAX_TOOL_SPECS} tools",
+            f"{remote_tools.MAX_TOOL_BYTES // mib} MiB",
         ],
         "answer": [f"{streams.MAX_ANSWER:,} characters"],
         "data of one emitted event": [f"{text.MAX_JSON_BYTES // mib} MiB"],

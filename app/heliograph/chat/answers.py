@@ -16,6 +16,7 @@ from heliograph.chat.models import Model, ModelList
 from heliograph.chat.outlet import Outlet, is_local
 from heliograph.chat.pipeline import Job, Pipeline
 from heliograph.chat.plain import plain_answer, plain_stream
+from heliograph.chat.remote_tools import remote_tools
 from heliograph.chat.repository import ChatRepository
 from heliograph.chat.requests import (
     CompletionRequest,
@@ -26,7 +27,7 @@ from heliograph.chat.requests import (
 )
 from heliograph.chat.streams import Stream, Streams
 from heliograph.chat.text import clean_json, clean_text, text_of
-from heliograph.chat.tools import ToolBox
+from heliograph.chat.tools import Offered, ToolBox
 from heliograph.chat.updates import ClientMessage, new_message
 from heliograph.delivery import Hub
 from heliograph.errors import BadPayload, CallFailed
@@ -105,7 +106,7 @@ class Answers:
         """Answer into a chat, as a task.
 
         :returns: ``{status: true, task_ids: [id], chat_id, message_id, user_message_id}``.
-        :raises BadPayload: ``chat_id`` or ``id`` is missing, or a message is malformed.
+        :raises BadPayload: ``chat_id`` or ``id`` is missing; a message, a tool server is malformed.
         :raises NotFound: no such chat (404), or ``model_unknown``.
         :raises CallFailed: ``session_gone``, the session is not the user's.
         :raises Conflict: ``in_flight``, the message is being answered.
@@ -120,6 +121,9 @@ class Answers:
             model = self._direct.model(info, clean_json(request.model_item, path="model_item"))
         else:
             await self._models.check(request.model)
+        # Of two tools with one name the server's own is offered: it is the one it vouches for.
+        tools: dict[str, Offered] = {**remote_tools(request.tool_servers)}
+        tools |= self._tools.offered(request.tool_ids)
         outlet = Outlet(self._hub, info.chat_id, info.message_id, user.id, access.shared)
         stream = self._streams.open(outlet, info.message_id)
         try:
@@ -132,7 +136,6 @@ class Answers:
         except BaseException:
             stream.close()
             raise
-        tools = self._tools.offered(request.tool_ids)
         job = Job(info, model, body, stream, outlet, tools, title)
         try:
             task = await self._tasks.start(

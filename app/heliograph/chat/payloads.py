@@ -76,9 +76,14 @@ class _Code(_Open):
     code: _Text
 
 
+class _ToolServer(_Open):
+    url: _Label
+
+
 class _ToolCall(_Open):
     name: _Label
     params: dict[str, Any] = {}
+    server: _ToolServer | None = None
 
 
 class _Completion(_Open):

@@ -19,7 +19,7 @@ from heliograph.chat.messages import Ending
 from heliograph.chat.models import Model, UpstreamError
 from heliograph.chat.outlet import Outlet
 from heliograph.chat.streams import Stream
-from heliograph.chat.tools import Tool, ToolError
+from heliograph.chat.tools import Offered, ToolError
 from heliograph.chat.turn import ToolCall, Turn
 from heliograph.errors import HeliographError
 from heliograph.tasks import Task, Tasks
@@ -42,7 +42,7 @@ class Job:
     body: dict[str, Any]
     stream: Stream
     outlet: Outlet
-    tools: Mapping[str, Tool]
+    tools: Mapping[str, Offered]
     title: str | None = None
     usage: dict[str, Any] | None = field(default=None)
 

@@ -17,6 +17,12 @@ MAX_MESSAGES = 2_000
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """One request as JSON text."""
 
+MAX_TOOL_SERVERS = 20
+"""Tool servers of the user's own in one request."""
+
+MAX_TOOL_SPECS = 200
+"""Tools of those servers together."""
+
 ChatId = Annotated[str, StringConstraints(max_length=64, pattern=r"^(local:)?[A-Za-z0-9_.\-]+$")]
 MessageId = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
 
@@ -32,6 +38,22 @@ class UserMessage(BaseModel):
     content: str | list[Any] = ""
     parentId: MessageId | None = None
     timestamp: int | None = None
+
+
+class ToolSpec(BaseModel):
+    """A tool of a server that the user configured, as the page has read it there."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON schema of an object.")
+
+
+class ToolServer(BaseModel):
+    """A tool server that the user configured; the page, not this server, speaks to it."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None
+    specs: Annotated[list[ToolSpec], Field(max_length=MAX_TOOL_SPECS)]
 
 
 class CompletionRequest(BaseModel):
@@ -55,7 +77,12 @@ class CompletionRequest(BaseModel):
     model_item: dict[str, Any] | None = Field(
         None, description="`{direct: true, …}`: the model is in the user's own page."
     )
-    tool_ids: list[str] | None = Field(None, description="Tools to offer; absent: all.")
+    tool_ids: list[str] | None = Field(
+        None, description="Of the server's tools, those to offer; absent: all."
+    )
+    tool_servers: Annotated[list[ToolServer], Field(max_length=MAX_TOOL_SERVERS)] | None = Field(
+        None, description="The user's own tool servers: the page is asked to run their tools."
+    )
 
     @property
     def is_direct(self) -> bool:

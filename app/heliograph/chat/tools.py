@@ -15,7 +15,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -36,6 +36,19 @@ _MAX_RESULT = 256 * 1024
 
 class ToolError(Exception):
     """A tool could not be called or failed; the message is for the model."""
+
+
+class Offered(Protocol):
+    """What a model may call."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The tool as OpenAI describes it: ``{type: "function", function: {…}}``."""
+
+    async def run(self, arguments: str, *, emit: Emit, call: Call, info: RequestInfo) -> str:
+        """Call it with JSON arguments; the result as text.
+
+        :raises ToolError: bad arguments, or it failed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ class Tool:
         given = {"emit": emit, "call": call, "info": info.as_dict()}
         parameters |= {name: given[name] for name in self.given}
         try:
-            return _as_text(await self.function(**parameters))
+            return as_text(await self.function(**parameters))
         except HeliographError as error:
             raise ToolError(f"{error.message} ({error.code})") from error
         except asyncio.CancelledError:
@@ -134,7 +147,11 @@ def make_tool(function: Any, *, name: str | None = None) -> Tool:
     return Tool(shown, description, arguments, function, frozenset(given))
 
 
-def _as_text(result: Any) -> str:
+def as_text(result: Any) -> str:
+    """A tool's result as the model gets it.
+
+    :raises ToolError: it has no JSON form.
+    """
     if result is None:
         text = "done"
     elif isinstance(result, str):
