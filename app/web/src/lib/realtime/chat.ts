@@ -26,6 +26,7 @@ export type ChatChange =
 export type AskOptions = Pick<CompletionRequest, 'model' | 'model_item' | 'tool_servers'>;
 
 const USAGE_EVERY_MS = 1_000;
+const RETRY_MS = 2_000;
 
 export class ChatRoom {
   readonly id: string;
@@ -43,7 +44,9 @@ export class ChatRoom {
   readonly #unsent = new Set<string>(); // questions the server does not know yet
   #held: ChatEvent[] | null = []; // what comes while the chat is being read
   #loading: Promise<void> | null = null;
-  #stale = false;
+  #again = false; // whether it has to be read once more after this time
+  #stale = false; // whether it could not be read when that was needed
+  readonly #missed = new Set<string>(); // messages of events that reading did not bring
   #closed = false;
   #usage: ReturnType<typeof setInterval> | undefined;
 
@@ -123,32 +126,31 @@ export class ChatRoom {
   }
 
   /** Another answer to the question that this one answers. */
-  async regenerate(answer: Message, options: AskOptions): Promise<void> {
-    const question = answer.parentId === null ? undefined : this.messages.get(answer.parentId);
+  async regenerate(id: string, options: AskOptions): Promise<void> {
+    const question = this.messages.get(this.messages.get(id)?.parentId ?? '');
     if (question) await this.#answer(question, options);
   }
 
   /** Change an answer's text, as its owner sees fit. */
-  async rewrite(answer: Message, content: string): Promise<void> {
-    await this.#api.updateChat(this.id, {
-      history: { messages: { [answer.id]: { content, done: true } } },
-    });
-    answer.content = content;
-    this.#tell({ kind: 'message', id: answer.id });
+  async rewrite(id: string, content: string): Promise<void> {
+    this.#merge(
+      await this.#api.updateChat(this.id, {
+        history: { messages: { [id]: { content, done: true } } },
+      }),
+      [],
+    );
+    this.#tell({ kind: 'message', id });
   }
 
   /** Show another version of a message, and what followed it last. */
-  async select(message: Message): Promise<void> {
-    let leaf = message;
-    for (;;) {
-      const below = [...this.messages.values()].filter((each) => each.parentId === leaf.id);
-      const last = below.at(-1);
-      if (!last) break;
-      leaf = last;
+  async select(id: string): Promise<void> {
+    let leaf: string | undefined = id;
+    while (leaf !== undefined) {
+      this.currentId = leaf;
+      leaf = [...this.messages.values()].findLast((each) => each.parentId === leaf)?.id;
     }
-    this.currentId = leaf.id;
     this.#tell({ kind: 'chat' });
-    await this.#api.updateChat(this.id, { history: { currentId: leaf.id } });
+    await this.#api.updateChat(this.id, { history: { currentId: this.currentId ?? id } });
   }
 
   /** Stop what is being answered; resolves when the server confirmed it. */
@@ -232,7 +234,10 @@ export class ChatRoom {
   #takeMessage(event: ChatEvent, id: string): void {
     const message = this.messages.get(id);
     if (!message) {
-      void this.#reload(); // another page of ours asked
+      // Another page of ours asked. What a second reading does not bring is not there.
+      if (this.#missed.has(id)) return;
+      this.#missed.add(id);
+      void this.#reload(event);
       return;
     }
     const outcome = applyToMessage(message, event.data, event.seq);
@@ -245,40 +250,45 @@ export class ChatRoom {
 
   // -- reading -------------------------------------------------------------------------
 
-  /** Read again, keeping events until then; what cannot be read is read at the next connect. */
+  /** Read again, keeping events until then. What cannot be read now is read a little later. */
   async #reload(event?: ChatEvent): Promise<void> {
     this.#held ??= [];
     if (event) this.#held.push(event);
     try {
       await this.#load();
     } catch (error) {
-      if (error instanceof ApiError && (error.status === 404 || error.status === 403)) {
-        this.#tell({ kind: 'gone' });
-      }
+      if (this.#closed) return;
+      if (isGone(error)) this.#tell({ kind: 'gone' });
+      // Without a connection the next one reads.
+      else if (this.#connection.connected) setTimeout(() => void this.#reload(), RETRY_MS);
     }
   }
 
   #load(): Promise<void> {
     this.#held ??= [];
+    this.#stale = true;
+    this.#again = true;
     this.#loading ??= this.#read().finally(() => (this.#loading = null));
     return this.#loading;
   }
 
   async #read(): Promise<void> {
-    this.#stale = true;
-    // The room first: what is published after it comes as an event, what was before is read.
-    const joined = await this.#connection.request('join-chat', { chat_id: this.id });
-    const chat = await this.#api.chat(this.id);
-    if (this.#closed) return;
-    this.#merge(chat, joined.streams);
-    this.#stale = false;
-    const held = this.#held ?? [];
-    this.#held = null;
-    for (const event of held) {
-      const message = this.messages.get(event.message_id ?? '');
-      if (!message || !isIncluded(message, event.data)) this.#take(event);
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      // The room first: what is published after it comes as an event, what was before is read.
+      const joined = await this.#connection.request('join-chat', { chat_id: this.id });
+      const chat = await this.#api.chat(this.id);
+      if (this.#closed) return;
+      this.#merge(chat, joined.streams);
+      this.#stale = false;
+      const held = this.#held ?? [];
+      this.#held = null;
+      for (const event of held) {
+        const message = this.messages.get(event.message_id ?? '');
+        if (!message || !isIncluded(message, event.data)) this.#take(event);
+      }
+      this.#tell({ kind: 'chat' });
     }
-    this.#tell({ kind: 'chat' });
   }
 
   #merge(chat: Chat, streams: StreamState[]): void {
@@ -344,6 +354,11 @@ function newMessage(role: 'user' | 'assistant', content: string, parentId: strin
     state: role === 'user' ? 'finished' : 'streaming',
     done: role === 'user',
   };
+}
+
+function isGone(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === 'not_found' || code === 'forbidden';
 }
 
 function asSent({ id, content, parentId }: Message): CompletionRequest['user_message'] & object {

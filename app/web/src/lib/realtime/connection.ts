@@ -201,7 +201,8 @@ export class Connection {
       this.#drainDelay = reconnect_in_ms;
     });
     socket.on('error', (refusal: RefusalPayload) => {
-      if (refusal.event === null) this.#ended = refusal;
+      // With a document's id it is that document's end, not the session's.
+      if (refusal.event === null && refusal.document_id === undefined) this.#ended = refusal;
       for (const listener of this.#refusalListeners) listener(refusal);
     });
     if (typeof window === 'undefined') return;

@@ -1,4 +1,8 @@
-/** The typed client of Heliograph's contract: the front door of this folder, see README.md. */
+/**
+ * The typed client of Heliograph's contract: the front door of this folder, see README.md.
+ *
+ * Documents have a door of their own, `./document`, so that only who edits loads Yjs.
+ */
 
 export { Api, type ChatCopy, type Page } from './api';
 export { CallDesk, type Call, type CallHandler } from './calls';
