@@ -41,6 +41,7 @@ export class Outbox {
   /** A change made here. */
   add(update: Uint8Array): void {
     this.#records.push({ key: this.#pending.put(update, 1), update, count: 1 });
+    if (this.#records.length > COMPACT_AT) this.#compact();
   }
 
   /** Changes that an earlier tab left: they are older than everything here. */
@@ -50,7 +51,6 @@ export class Outbox {
 
   /** The next to send, or null. */
   next(): Batch | null {
-    if (this.#records.length > COMPACT_AT) this.#compact();
     const [first, ...rest] = this.#records;
     if (!first) return null;
     const records = [first];
@@ -82,8 +82,8 @@ export class Outbox {
   }
 
   /**
-   * Many small records into a few, so that hours of typing without a connection stay cheap. To be
-   * called while nothing is on its way.
+   * Many small records into a few, so that hours of typing without a connection stay cheap. What is
+   * on its way meanwhile is sent once more, which is harmless.
    */
   #compact(): void {
     const groups: PendingRecord[][] = [];

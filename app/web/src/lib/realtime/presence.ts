@@ -84,7 +84,7 @@ export class Presence {
   }
 
   #receive({ document_id, update }: DocumentUpdate): void {
-    if (document_id !== this.#documentId || !this.#shown) return;
+    if (document_id !== this.#documentId) return;
     applyAwarenessUpdate(this.awareness, new Uint8Array(update), this);
   }
 
