@@ -97,8 +97,8 @@ class ChatRepository:
             )
 
     async def get(self, chat_id: str) -> ChatRows | None:
-        """A chat with all its messages."""
-        async with self._database.read() as session:
+        """A chat with all its messages, as they were at one moment."""
+        async with self._database.snapshot() as session:
             chat = await session.get(Chat, chat_id)
             if chat is None:
                 return None

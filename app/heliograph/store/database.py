@@ -90,6 +90,16 @@ class Database:
             yield session
 
     @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading whose queries all see the database at one moment."""
+        async with self._sessions() as session:
+            if self.dialect == "sqlite":
+                await session.execute(text("BEGIN"))  # the driver begins with a change only
+            else:
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A session whose changes are committed together, or not at all."""
         async with self._one_writer, self._sessions() as session, session.begin():

@@ -48,6 +48,17 @@ async def test_several_processes_may_migrate_at_once(tmp_path: Path) -> None:
         assert process.returncode == 0, complaint.decode()[-2000:]
 
 
+async def test_all_queries_of_a_snapshot_see_the_same_moment(database: Database) -> None:
+    users = Users(database)
+    assert await users.add("u1", "Ann", "ann@example.org", None, "user") is not None
+    async with database.snapshot() as session:
+        assert (await session.scalars(select(User.name))).all() == ["Ann"]
+        assert await users.add("u2", "Ben", "ben@example.org", None, "user") is not None
+        assert (await session.scalars(select(User.name))).all() == ["Ann"]
+    async with database.snapshot() as session:
+        assert sorted(await session.scalars(select(User.name))) == ["Ann", "Ben"]
+
+
 async def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
     async with Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}") as database:
         with pytest.raises(ConfigurationError, match="heliograph migrate"):

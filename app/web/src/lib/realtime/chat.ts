@@ -240,12 +240,23 @@ export class ChatRoom {
       void this.#reload(event);
       return;
     }
+    if (event.data.type === 'chat:active' && event.data.data.active && this.#follow(id)) {
+      this.#tell({ kind: 'chat' });
+    }
     const outcome = applyToMessage(message, event.data, event.seq);
     if (outcome === 'gap') {
       void this.#reload(event);
     } else if (outcome !== 'ignored') {
       this.#tell(outcome === 'ended' ? { kind: 'chat' } : { kind: 'message', id });
     }
+  }
+
+  /** Show the branch of a new answer, if it goes on from what is shown. */
+  #follow(id: string): boolean {
+    if (id === this.currentId) return false;
+    if (this.currentId !== null && !this.#isBelow(id, this.currentId)) return false;
+    this.currentId = id;
+    return true;
   }
 
   // -- reading -------------------------------------------------------------------------
@@ -306,9 +317,8 @@ export class ChatRoom {
         message.seq = stream.seq;
       }
     }
-    const mine = this.currentId;
-    if (mine === null || !this.messages.has(mine)) this.currentId = currentId;
-    else if (currentId !== null && this.#isBelow(currentId, mine)) this.currentId = currentId;
+    if (this.currentId !== null && !this.messages.has(this.currentId)) this.currentId = null;
+    if (currentId !== null) this.#follow(currentId);
   }
 
   #isBelow(id: string, ancestor: string): boolean {
