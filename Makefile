@@ -51,12 +51,14 @@ run: $(RUNTIME) $(if $(WEB_LOCK),page-for-run) ## build the page, migrate the da
 	@$(BIN)/heliograph migrate
 	@exec $(BIN)/heliograph serve $(ARGS)
 
-# The page's own tests start servers of .venv. They come with the whole run only, and the Python
-# tests run whatever became of them: their summary closes the output.
+# The page's own tests start servers of .venv. They come with the whole run only, as does what
+# measures and so runs by itself; each part runs whatever became of those before.
 test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) web test-servers ## run all tests (ARGS="-k name" for some of Python)
 	@result=0; \
 	$(if $(ARGS),,$(if $(WEB_LOCK),npm --prefix $(WEB) test || result=1;)) \
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS) || result=1; \
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(or $(ARGS),-m "not alone") \
+		|| result=1; \
+	$(if $(ARGS),,$(BIN)/python -m pytest -m alone --capture no || result=1;) \
 	exit $$result
 
 lint: $(DEV) $(if $(WEB_LOCK),$(WEB_STAMP)) ## ruff, mypy strict, import layers; the page's linters and types

@@ -31,6 +31,7 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "settings(**variables): settings of this test's server")
+    config.addinivalue_line("markers", "alone: measures, so nothing else runs beside it")
 
 
 async def _migrate(url: str) -> None:

@@ -39,7 +39,7 @@ export class BlockList {
     let taken = '';
     tokens.slice(0, Math.max(0, last)).forEach((token) => {
       taken += token.raw;
-      if (token.type !== 'space') this.#settled.push(toBlock(token, false));
+      if (token.type !== 'space') this.#settled.push(detached(toBlock(token, false)));
     });
     if (!rest.startsWith(taken)) return this.#whole(source, tokens, live);
     this.#settledText += taken;
@@ -59,6 +59,14 @@ export class BlockList {
     this.#settledText = '';
     this.#links = Object.create(null) as Lexer['tokens']['links'];
   }
+}
+
+/**
+ * A copy whose strings are its own. A part of a string keeps the whole alive, and each block would
+ * keep the message as it was when the block ended.
+ */
+function detached(block: Block): Block {
+  return JSON.parse(JSON.stringify(block)) as Block;
 }
 
 function toBlock(token: Token, live: boolean): Block {
