@@ -1,8 +1,9 @@
 /**
  * Markdown as a list of blocks, cheap to keep up with while text is being appended.
  *
- * All blocks but the last are settled: what comes later cannot change them, so they are neither
- * read nor rendered again. Only the text from the beginning of the last block on is read anew.
+ * All blocks but the last two are settled: what comes later cannot change them, so they are neither
+ * read nor rendered again. (Two, since what begins like a paragraph, `2`, may turn out to go on with
+ * the list before it, `2.`.) Only the text from there on is read anew.
  * When the text is not a continuation of what was there before, everything is.
  */
 
@@ -14,6 +15,8 @@ export type Block =
   | { kind: 'html'; html: string }
   /** A fenced or indented code block; `open` while its end has not come. */
   | { kind: 'code'; language: string; code: string; open: boolean };
+
+const OPEN = 2;
 
 const { defaults: options } = new Marked({ gfm: true, breaks: true, renderer });
 
@@ -35,23 +38,23 @@ export class BlockList {
     Object.assign(lexer.tokens.links, this.#links);
     const tokens = lexer.lex(rest);
     this.#links = lexer.tokens.links;
-    const last = tokens.findLastIndex((token) => token.type !== 'space');
-    let taken = '';
-    tokens.slice(0, Math.max(0, last)).forEach((token) => {
-      taken += token.raw;
-      if (token.type !== 'space') this.#settled.push(detached(toBlock(token, false)));
-    });
-    if (!rest.startsWith(taken)) return this.#whole(source, tokens, live);
+    const blocks = tokens.filter((token) => token.type !== 'space');
+    const firstOpen = blocks.at(-OPEN) ?? blocks[0];
+    const settled = firstOpen ? tokens.slice(0, tokens.indexOf(firstOpen)) : [];
+    const taken = settled.map((token) => token.raw).join('');
+    if (!rest.startsWith(taken)) return this.#whole(source, live);
     this.#settledText += taken;
-    const open = tokens[last];
-    return open ? [...this.#settled, toBlock(open, live)] : [...this.#settled];
+    for (const token of settled) {
+      if (token.type !== 'space') this.#settled.push(detached(toBlock(token, false)));
+    }
+    return [...this.#settled, ...blocks.slice(-OPEN).map((token) => toBlock(token, live))];
   }
 
   /** The library changed the text it read, so its lengths say nothing: settle nothing. */
-  #whole(source: string, tokens: Token[], live: boolean): Block[] {
-    const all = this.#settledText === '' ? tokens : new Lexer(options).lex(source);
+  #whole(source: string, live: boolean): Block[] {
     this.#reset();
-    return all.filter((token) => token.type !== 'space').map((token) => toBlock(token, live));
+    const tokens = new Lexer(options).lex(source);
+    return tokens.filter((token) => token.type !== 'space').map((token) => toBlock(token, live));
   }
 
   #reset(): void {
