@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 import { compress } from './build/compress.ts';
+import { pyodide } from './build/pyodide.ts';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -9,7 +10,7 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 const backend = process.env['HELIOGRAPH_URL'] ?? 'http://127.0.0.1:8080';
 
 export default defineConfig({
-  plugins: [svelte(), compress()],
+  plugins: [svelte(), pyodide(), compress()],
   resolve: {
     alias: {
       $lib: path('./src/lib'),
@@ -22,7 +23,16 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // the policy of the page allows no data: fonts
     target: 'es2023',
-    rolldownOptions: { input: { index: path('./index.html') } },
+    rolldownOptions: {
+      input: {
+        index: path('./index.html'),
+        frame: path('./frame.html'), // embeds, and
+        python: path('./python.html'), // Python: documents with origins of their own
+      },
+    },
+  },
+  worker: {
+    format: 'es',
   },
   server: {
     proxy: {

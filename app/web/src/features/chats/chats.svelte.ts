@@ -22,7 +22,7 @@ class Chats {
       this.entries = directory.entries;
       this.more = directory.more;
     });
-    const off = session.connection.on('events', (event) => this.#notify(event));
+    const off = session.connection.onchat((event) => this.#notify(event));
     void this.#try('The chats could not be read', directory.refresh()).then(
       () => (this.loading = false),
     );

@@ -101,11 +101,18 @@ export class Api extends Http {
     this.post(`/api/v1/channels/${id}/update/members/remove`, { user_ids });
   channelMessages = (id: string, page: Page = {}): Promise<ChannelMessage[]> =>
     this.get(`/api/v1/channels/${id}/messages`, { ...page });
+  channelMessage = (id: string, message: string): Promise<ChannelMessage> =>
+    this.get(`/api/v1/channels/${id}/messages/${message}`);
   thread = (id: string, message: string, page: Page = {}): Promise<ChannelMessage[]> =>
     this.get(`/api/v1/channels/${id}/messages/${message}/thread`, { ...page });
   postMessage = (
     id: string,
-    form: { content: string; parent_id?: string; temp_id?: string },
+    form: {
+      content: string;
+      parent_id?: string;
+      temp_id?: string;
+      meta?: Record<string, unknown>;
+    },
   ): Promise<ChannelMessage> => this.post(`/api/v1/channels/${id}/messages/post`, form);
   editMessage = (id: string, message: string, content: string): Promise<ChannelMessage> =>
     this.post(`/api/v1/channels/${id}/messages/${message}/update`, { content });

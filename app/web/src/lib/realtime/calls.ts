@@ -38,14 +38,18 @@ export class CallDesk {
   readonly #connection: Connection;
   readonly #handlers = new Map<string, (call: Call) => Promise<unknown>>();
   readonly #running = new Map<string, Running>();
-  readonly #off: () => void;
+  readonly #off: (() => void)[];
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    this.#off = connection.on('events', (event, acknowledge) => {
-      if (typeof acknowledge === 'function') void this.#answer(event, acknowledge);
-      else if (ends(event)) this.#abandon(keyOf(event));
-    });
+    this.#off = [
+      connection.on('events', (event, acknowledge) => {
+        if (typeof acknowledge === 'function') void this.#answer(event, acknowledge);
+      }),
+      connection.onchat((event) => {
+        if (ends(event)) this.#abandon(keyOf(event));
+      }),
+    ];
   }
 
   /** Answer calls of a type. What the handler throws is told to the server as `{error}`. */
@@ -55,7 +59,7 @@ export class CallDesk {
 
   /** Stop listening; calls that are open are given up. */
   close(): void {
-    this.#off();
+    for (const off of this.#off) off();
     for (const { abort } of this.#running.values()) abort.abort();
     this.#running.clear();
   }

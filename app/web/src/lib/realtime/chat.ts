@@ -13,6 +13,7 @@ import { Refused, type Connection } from './connection';
 import type { Chat, ChatEvent, CompletionRequest, Grant, Message, StreamState } from './contract';
 import { ApiError } from './http';
 import { newId } from './ids';
+import { cleanChat } from './shapes';
 
 export type ChatChange =
   /** Only this message changed. */
@@ -59,8 +60,8 @@ export class ChatRoom {
   /** Read the chat and follow it. Opens again by itself whenever that is needed. */
   async open(): Promise<void> {
     this.#off.push(
-      this.#connection.on('events', (event, acknowledge) => {
-        if (event.chat_id === this.id && typeof acknowledge !== 'function') this.#take(event);
+      this.#connection.onchat((event) => {
+        if (event.chat_id === this.id) this.#take(event);
       }),
       this.#connection.onconnect((recovered) => {
         if (!recovered || this.#stale) void this.#reload();
@@ -302,7 +303,8 @@ export class ChatRoom {
     }
   }
 
-  #merge(chat: Chat, streams: StreamState[]): void {
+  #merge(read: Chat, streams: StreamState[]): void {
+    const chat = cleanChat(read);
     this.#adopt(chat);
     const { messages, currentId } = chat.chat.history;
     for (const message of Object.values(messages)) {

@@ -27,9 +27,7 @@ export class ChatDirectory {
   constructor(connection: Connection, api: Api) {
     this.#api = api;
     this.#off = [
-      connection.on('events', (event, acknowledge) => {
-        if (typeof acknowledge !== 'function') this.#take(event);
-      }),
+      connection.onchat((event) => this.#take(event)),
       connection.onconnect((recovered) => {
         if (!recovered) void this.refresh();
       }),

@@ -10,7 +10,8 @@
  */
 
 import { io, type Socket } from 'socket.io-client';
-import type { Config, RefusalPayload, Requests, ServerEvents } from './contract';
+import type { ChatEvent, Config, RefusalPayload, Requests, ServerEvents } from './contract';
+import { cleanChatEvent } from './shapes';
 
 export type ConnectionState =
   | { status: 'connecting' }
@@ -102,6 +103,15 @@ export class Connection {
   on<E extends keyof ServerEvents>(event: E, listener: ServerEvents[E]): Off {
     this.#socket.on(event as string, listener as AnyListener);
     return () => this.#socket.off(event as string, listener as AnyListener);
+  }
+
+  /** Events of chats that wait for no answer, in the shapes of the contract. */
+  onchat(listener: (event: ChatEvent) => void): Off {
+    return this.on('events', (event, acknowledge) => {
+      if (typeof acknowledge === 'function') return;
+      const clean = cleanChatEvent(event);
+      if (clean) listener(clean);
+    });
   }
 
   /** Called with the present state at once, then with each new one. */

@@ -6,9 +6,12 @@
 
 export { Api, type ChatCopy, type Page } from './api';
 export { CallDesk, type Call, type CallHandler } from './calls';
+export { ChannelRoom, type ChannelChange, type Thread } from './channel';
+export { ChannelDirectory, type ChannelNews } from './channels';
 export { ChatRoom, type AskOptions, type ChatChange } from './chat';
 export { ChatDirectory } from './chats';
 export { Connection, Refused, type ConnectionState } from './connection';
 export * from './contract';
+export { MessageFeed, type FeedEntry } from './feed';
 export { ApiError, Http } from './http';
 export { newId } from './ids';

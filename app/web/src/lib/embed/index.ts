@@ -1,0 +1,3 @@
+/** What tools want shown beside their answers, safely. */
+
+export { default as Embed } from './Embed.svelte';
