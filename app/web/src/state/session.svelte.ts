@@ -15,6 +15,7 @@ import {
   type SignedIn,
   type User,
 } from '$lib/realtime';
+import { toasts } from './toasts.svelte';
 
 const TOKEN = 'token'; // where Open WebUI's page and sign-in proxies put it, too
 
@@ -26,6 +27,8 @@ export class Session {
   readonly connection: Connection;
   readonly calls: CallDesk;
   state: ConnectionState = $state.raw({ status: 'connecting' });
+
+  #release: string | null = null;
 
   constructor(api: Api, user: User, config: Config) {
     this.api = api;
@@ -39,10 +42,20 @@ export class Session {
     });
   }
 
-  /** Enter the rooms of all channels; a recovered session has them already. */
+  /** Enter the rooms of all channels (a recovered session has them), and look who answers now. */
   async #join(): Promise<void> {
-    // A connection that breaks meanwhile joins when it is back.
-    await this.connection.request('join-channels', {}).catch(() => undefined);
+    try {
+      await this.connection.request('join-channels', {});
+      const { version, deployment_id } = await this.api.version();
+      const release = `${version} ${deployment_id}`;
+      this.#release ??= release;
+      if (this.#release !== release) {
+        toasts.show('info', 'There is a new version', 'Reload the page when it suits you.');
+      }
+      this.#release = release;
+    } catch {
+      // The connection broke again: the next one joins.
+    }
   }
 
   close(): void {
@@ -52,6 +65,16 @@ export class Session {
 }
 
 class Sessions {
+  constructor() {
+    // Who signs out, or in as somebody else, in one tab does so in all of them.
+    window.addEventListener('storage', ({ key, newValue }) => {
+      if (key !== TOKEN || newValue === (this.current?.api.token ?? null)) return;
+      this.current?.close();
+      this.current = null;
+      void this.start();
+    });
+  }
+
   /** `loading`: it is not known yet whether the stored token is good. */
   phase: 'loading' | 'signed-out' | 'signed-in' | 'unreachable' = $state('loading');
   current: Session | null = $state.raw(null);
