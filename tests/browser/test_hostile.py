@@ -23,7 +23,7 @@ MARKDOWN = [
     "<a href='data:text/html,<script>alert(5)</script>'>click</a>",
     "<iframe srcdoc='<script>parent.hacked = 6</script>'></iframe>",
     "<iframe src='javascript:parent.hacked=6'></iframe>",
-    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=x&gt;'>",
+    "<math><mtext><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=x&gt;'>",
     "<details open ontoggle='window.hacked = 8'><summary>x</summary></details>",
     "<form action='https://evil.example'><button>Sign in</button></form>",
     "<div style='position:fixed;inset:0;background:url(https://evil.example/9)'>over</div>",
