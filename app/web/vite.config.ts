@@ -23,6 +23,8 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // the policy of the page allows no data: fonts
     target: 'es2023',
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 600, // the editor, which loads when a note is opened
     rolldownOptions: {
       input: {
         index: path('./index.html'),
