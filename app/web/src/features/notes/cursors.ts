@@ -10,16 +10,13 @@ interface Writer {
   name?: string;
 }
 
-const WORD_JOINER = '\u2060'; // keeps the caret at its word when lines break
-
+/** An empty element: the name stands in an attribute, so that it is nobody's text. */
 function caret({ id = '', name = '' }: Writer): HTMLElement {
   const element = document.createElement('span');
   element.className = 'caret';
+  element.dataset['name'] = name;
+  element.ariaHidden = 'true';
   element.style.setProperty('--writer', colourOf(id));
-  const label = document.createElement('span');
-  label.className = 'caret-name';
-  label.textContent = name;
-  element.append(WORD_JOINER, label, WORD_JOINER);
   return element;
 }
 

@@ -6,14 +6,16 @@
  * trailing node. Styles are in note.css, since the page's policy allows no inline ones.
  */
 
-import { Editor, type Mark } from '@tiptap/core';
-import Collaboration from '@tiptap/extension-collaboration';
+import { Editor, Extension, type Mark } from '@tiptap/core';
+import Collaboration, { isChangeOrigin } from '@tiptap/extension-collaboration';
 import Placeholder from '@tiptap/extension-placeholder';
+import { Plugin } from '@tiptap/pm/state';
 import StarterKit from '@tiptap/starter-kit';
 import type { Awareness } from 'y-protocols/awareness';
 import { XmlElement, XmlText, type Doc, type XmlFragment } from 'yjs';
 import { isLink } from '$lib/markdown/addresses';
 import { Cursors } from './cursors';
+import { withoutStyles } from './paste';
 
 export const FRAGMENT = 'prosemirror';
 
@@ -37,6 +39,7 @@ const Kit = StarterKit.extend({
     return (this.parent?.() ?? []).map((extension) =>
       extension.name === 'link'
         ? (extension as Mark).extend({
+            inclusive: false, // what is typed or pasted behind a link is not part of it
             renderHTML({ HTMLAttributes: { href, title } }) {
               const address = typeof href === 'string' && isLink(href) ? href : null;
               const elsewhere = { target: '_blank', rel: 'noopener noreferrer nofollow' };
@@ -52,6 +55,21 @@ const Kit = StarterKit.extend({
   link: { openOnClick: false, defaultProtocol: 'https', isAllowedUri: mayBecomeLink },
 });
 
+/** What others type is linked by them, or by nobody. */
+const OwnLinks = Extension.create({
+  name: 'ownLinks',
+  addProseMirrorPlugins() {
+    return [
+      new Plugin({
+        filterTransaction(transaction) {
+          if (isChangeOrigin(transaction)) transaction.setMeta('preventAutolink', true);
+          return true;
+        },
+      }),
+    ];
+  },
+});
+
 export function createEditor({ element, doc, awareness, editable, onlink }: Options): Editor {
   return new Editor({
     element,
@@ -60,6 +78,7 @@ export function createEditor({ element, doc, awareness, editable, onlink }: Opti
     extensions: [
       Kit,
       Collaboration.configure({ document: doc, field: FRAGMENT }),
+      OwnLinks,
       Cursors.configure({ awareness }),
       Placeholder.configure({ placeholder: 'Write something…', showOnlyWhenEditable: true }),
     ],
@@ -71,6 +90,7 @@ export function createEditor({ element, doc, awareness, editable, onlink }: Opti
         'aria-label': 'Note text',
         spellcheck: 'true',
       },
+      transformPastedHTML: withoutStyles,
       handleKeyDown(view, event) {
         if (!view.editable || event.key !== 'k' || event.shiftKey || event.altKey) return false;
         if (event.ctrlKey === event.metaKey) return false;
