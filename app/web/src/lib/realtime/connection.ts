@@ -149,6 +149,10 @@ export class Connection {
     payload: Requests[E][0],
     timeout = ANSWER_MS,
   ): Promise<Requests[E][1]> {
+    return (await this.#ask(event, payload, timeout)) as Requests[E][1];
+  }
+
+  async #ask(event: string, payload: unknown, timeout: number): Promise<unknown> {
     if (!this.connected) {
       throw new Refused({ code: 'not_connected', message: 'There is no connection just now.' });
     }
@@ -160,7 +164,7 @@ export class Connection {
     }
     const error = (answer as { error?: { code: string; message: string } } | null)?.error;
     if (error) throw new Refused(error);
-    return answer as Requests[E][1];
+    return answer;
   }
 
   /** Send an event that needs no answer; dropped while there is no connection. */
@@ -168,9 +172,13 @@ export class Connection {
     if (this.connected) this.#socket.emit(event, payload);
   }
 
-  /** Send on a channel whose name the server made up, of a `request:chat:completion`. */
-  sendOn(channel: string, line: unknown): void {
-    if (this.connected) this.#socket.emit(channel, line);
+  /**
+   * Send on a channel whose name the server made up, of a `request:chat:completion`.
+   *
+   * @throws {Refused} as {@link request}; after `no_answer` it may have come or not
+   */
+  sendOn(channel: string, piece: unknown, timeout = ANSWER_MS): Promise<unknown> {
+    return this.#ask(channel, piece, timeout);
   }
 
   /** Try now instead of waiting. */

@@ -5,7 +5,7 @@
  */
 
 export { Api, type ChatCopy, type Page } from './api';
-export { CallDesk, type Call, type CallHandler } from './calls';
+export { CallDesk, CallOver, type Call, type CallHandler } from './calls';
 export { ChannelRoom, type ChannelChange, type Thread } from './channel';
 export { ChannelDirectory, type ChannelNews } from './channels';
 export { ChatRoom, type AskOptions, type ChatChange } from './chat';
