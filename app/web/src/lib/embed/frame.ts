@@ -31,12 +31,13 @@ content.id = 'content';
 document.body.append(content);
 
 function show(html: string): void {
-  const clean = DOMPurify.sanitize(html, {
+  const clean: unknown = DOMPurify.sanitize(html, {
     WHOLE_DOCUMENT: true, // or styles of a head would be lost
     RETURN_DOM: true,
     ADD_TAGS: ['style'],
     FORBID_TAGS: ['form', 'iframe', 'object', 'embed', 'base', 'meta', 'link'],
   });
+  if (!(clean instanceof HTMLElement)) return;
   const styles = [...clean.querySelectorAll('head style')];
   const body = clean.querySelector('body');
   // Most markup is made for white paper; what knows about dark pages says so.

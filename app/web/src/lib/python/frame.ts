@@ -64,19 +64,22 @@ function script(source: BlobPart): string {
 }
 
 function newPython(from: WorkerStart): Python {
-  // An opaque origin may not name a worker by its address, but may make one that imports it.
-  const address = new URL(workerUrl, location.href).href;
-  const blob = script(`import ${JSON.stringify(address)};`);
-  const worker = new Worker(blob, { type: 'module' });
+  // An opaque origin may not start a worker by its address, but may make one that imports it:
+  // a classic one, since Chromium starts no module of a blob there. Pyodide is for modules only
+  // and knows classic workers by `importScripts`.
+  const address = JSON.stringify(new URL(workerUrl, location.href).href);
+  const blob = script(`importScripts = undefined;
+import(${address}).catch((e) => postMessage({ type: 'failed', message: String(e) }));`);
+  const worker = new Worker(blob);
   const ready = new Promise<void>((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.type === 'ready') resolve();
+      if (data.type === 'loaded') worker.postMessage(from);
+      else if (data.type === 'ready') resolve();
       else if (data.type === 'failed') reject(new Error(data.message));
     };
     worker.onerror = (event) => reject(new Error(event.message || 'its worker did not start'));
   });
   ready.catch(() => undefined).finally(() => URL.revokeObjectURL(blob));
-  worker.postMessage(from);
   return { worker, ready };
 }
 

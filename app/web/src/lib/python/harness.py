@@ -1,5 +1,6 @@
 """Runs one program: shows pictures, and gives back its result and a traceback of its own."""
 
+import ast
 import base64
 import builtins
 import json
@@ -69,7 +70,10 @@ def _explain(error):
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename != FILE:
         frames = frames.tb_next
-    lines = traceback.format_exception(type(error), error, frames)
+    told = traceback.TracebackException(type(error), error, frames)
+    own = [frame for frame in told.stack if frame.filename != "harness.py"]
+    told.stack = traceback.StackSummary.from_list(own)
+    lines = list(told.format())
     if isinstance(error, ModuleNotFoundError):
         lines.append("Only the standard library of Python is there; packages cannot be installed.\n")
     return "".join(lines)
@@ -95,7 +99,8 @@ async def run(code, show):
     linecache.cache[FILE] = (len(code), None, code.splitlines(True), FILE)
     result = "null"
     try:
-        value = await CodeRunner(code, filename=FILE).compile().run_async({"__name__": "__main__"})
+        runner = CodeRunner(code, filename=FILE, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        value = await runner.compile().run_async({"__name__": "__main__"})
         if value is not None and _picture_of(value) is not None:
             display(value)
         else:

@@ -74,7 +74,11 @@ export class OutputSender {
     const left = MOST_OUTPUT - this.#sent[stream];
     if (text === '' || left < 0) return;
     this.#sent[stream] += text.length;
-    this.#send({ type: 'output', stream, text: text.length > left ? text.slice(0, left) + CUT : text });
+    this.#send({
+      type: 'output',
+      stream,
+      text: text.length > left ? text.slice(0, left) + CUT : text,
+    });
   }
 }
 

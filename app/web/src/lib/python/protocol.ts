@@ -24,6 +24,9 @@ export type Output =
 
 /** Worker → frame. `result` is JSON text. */
 export type FromWorker =
+  /** It listens now. */
+  | { type: 'loaded' }
+  /** Python is there. */
   | { type: 'ready' }
   | Output
   | { type: 'done'; result: string }

@@ -15,8 +15,7 @@ interface Harness {
 }
 type Loader = (settings: Record<string, unknown>) => Promise<PyodideAPI>;
 
-// The types of the page know `postMessage` of windows only.
-const post = postMessage as unknown as (message: FromWorker) => void;
+const post = (message: FromWorker): void => postMessage(message);
 const nowhere = 'https://python.invalid/';
 
 let python: Promise<PyodideAPI> | null = null;
@@ -33,6 +32,8 @@ addEventListener('message', (event: MessageEvent<WorkerStart | { code: string }>
     (error: unknown) => post({ type: 'failed', message: String(error) }),
   );
 });
+
+post({ type: 'loaded' });
 
 async function load(start: WorkerStart): Promise<PyodideAPI> {
   const { module } = start;
