@@ -28,6 +28,8 @@ export interface Operation {
   /** Parameters by place; what is in none of them goes into the body. */
   inPath: string[];
   inQuery: string[];
+  /** The parameter that is the body as a whole, when the body is no object. */
+  whole?: string;
 }
 
 interface Stored {
