@@ -14,8 +14,9 @@
 
 import type { Api } from './api';
 import type { Connection } from './connection';
-import type { Channel, ChannelEvent, ChannelMessage, Person } from './contract';
-import { MessageFeed, type FeedEntry } from './feed';
+import type { Channel, ChannelEvent, Person } from './contract';
+import { Conversation, reacted, type Thread } from './conversation';
+import type { FeedEntry, MessageFeed } from './feed';
 import { ApiError } from './http';
 import { newId } from './ids';
 import { ReadMark } from './readmark';
@@ -24,18 +25,9 @@ import { Typing } from './typing';
 export type ChannelChange =
   /** The channel itself: its name, its phase, everything. */
   | 'channel'
-  /** Messages of the channel or of the open thread. */
+  /** Messages of the channel or of the open thread, or which thread is open. */
   | 'messages'
-  /** Another thread is open, or none: {@link ChannelRoom.thread}. */
-  | 'thread'
   | 'typing';
-
-/** A message with its replies. */
-export interface Thread {
-  readonly rootId: string;
-  /** The replies, and at its beginning the message they hang on. */
-  readonly feed: MessageFeed;
-}
 
 const RETRY_MS = 2_000;
 
@@ -47,21 +39,20 @@ export class ChannelRoom {
   failure: string | null = null;
   channel: Channel | null = null;
   live = true;
-  readonly feed: MessageFeed;
   readonly typing: Typing;
   readonly read: ReadMark;
-  thread: Thread | null = null;
 
   readonly #connection: Connection;
   readonly #api: Api;
   readonly #user: Person;
+  readonly #conversation: Conversation;
   readonly #listeners = new Set<(change: ChannelChange) => void>();
   readonly #off: (() => void)[] = [];
   readonly #logs = new Set<ChannelEvent[]>(); // of what comes while something is read
   readonly #busy = new Set<string>(); // what is being done and not to be done twice at once
-  readonly #left = new Map<string, Thread>(); // threads that were left with unsent replies
   #loading: Promise<void> | null = null;
   #again = false; // whether it has to be read once more after this time
+  #opening = 0; // number of the thread opened last
   #closed = false;
 
   constructor(connection: Connection, api: Api, user: Person, id: string) {
@@ -69,9 +60,27 @@ export class ChannelRoom {
     this.#api = api;
     this.#user = { id: user.id, name: user.name };
     this.id = id;
-    this.feed = new MessageFeed((page) => api.channelMessages(id, page));
+    this.#conversation = new Conversation(
+      (page) => api.channelMessages(id, page),
+      (rootId) => (page) => api.thread(id, rootId, page),
+    );
     this.typing = new Typing(connection, id, user.id, () => this.#tell('typing'));
     this.read = new ReadMark(connection, id, user.id);
+  }
+
+  /** The channel's messages that are no replies. */
+  get feed(): MessageFeed {
+    return this.#conversation.feed;
+  }
+
+  /** The open thread. */
+  get thread(): Thread | null {
+    return this.#conversation.thread;
+  }
+
+  /** Everything that could not be sent, in the channel and in its threads. */
+  get failed(): FeedEntry[] {
+    return this.#conversation.failed;
   }
 
   /** Follow the channel, as soon as there is a connection. */
@@ -81,7 +90,7 @@ export class ChannelRoom {
         if (event.channel_id === this.id) this.#take(event);
       }),
       this.#connection.onconnect((recovered) => {
-        if (recovered && this.phase === 'ready' && !this.failure) this.read.mark();
+        if (recovered && this.phase === 'ready' && this.failure === null) this.read.mark();
         else void this.#reload();
       }),
     );
@@ -100,18 +109,13 @@ export class ChannelRoom {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Everything that could not be sent, in the channel and in its threads. */
-  get unsent(): FeedEntry[] {
-    const feeds = [this.feed, ...[...this.#left.values()].map((thread) => thread.feed)];
-    if (this.thread) feeds.push(this.thread.feed);
-    return feeds.flatMap((feed) => feed.entries.filter((entry) => entry.state === 'failed'));
-  }
-
   // -- reading -------------------------------------------------------------------------
 
   /** @throws {ApiError} */
-  async loadOlder(feed: MessageFeed = this.feed): Promise<void> {
-    await this.#once(`older ${feed === this.feed}`, () => this.#during(() => feed.loadOlder()));
+  async loadOlder(feed = this.feed): Promise<void> {
+    await this.#once(feed === this.feed ? 'older' : 'older replies', () =>
+      this.#during(() => feed.loadOlder()),
+    );
     this.#tell('messages');
   }
 
@@ -121,27 +125,22 @@ export class ChannelRoom {
    * @throws {ApiError} `not_found`: there is no such message; then no thread is open
    */
   async openThread(messageId: string | null): Promise<void> {
+    const number = ++this.#opening;
     if (messageId === this.thread?.rootId) return;
-    const before = this.thread;
-    if (before?.feed.entries.some((entry) => entry.state !== 'sent')) {
-      this.#left.set(before.rootId, before);
-    }
-    this.thread = null;
-    this.#tell('thread');
+    this.#conversation.leave();
+    this.#tell('messages');
     if (messageId === null) return;
-    const message = this.feed.get(messageId) ?? (await this.#api.channelMessage(this.id, messageId));
-    const rootId = message.parent_id ?? message.id;
-    const thread = this.#left.get(rootId) ?? {
-      rootId,
-      feed: new MessageFeed((page) => this.#api.thread(this.id, rootId, page)),
-    };
-    this.#left.delete(rootId);
-    this.thread = thread;
-    await this.#during(() => thread.feed.load()).catch((error: unknown) => {
-      if (this.thread === thread) this.thread = null;
+    const message =
+      this.feed.get(messageId) ?? (await this.#api.channelMessage(this.id, messageId));
+    if (number !== this.#opening) return;
+    const thread = this.#conversation.enter(message.parent_id ?? message.id);
+    try {
+      await this.#during(() => thread.feed.load());
+    } catch (error) {
+      if (this.thread === thread) this.#conversation.leave();
       throw error;
-    });
-    this.#tell('thread');
+    }
+    this.#tell('messages');
   }
 
   // -- what people do ------------------------------------------------------------------
@@ -163,8 +162,12 @@ export class ChannelRoom {
     await this.#post(feed, key);
   }
 
-  /** Try again what was not sent, unless it turns out to be there. @throws {ApiError} */
-  async resend(key: string, feed: MessageFeed = this.feed): Promise<void> {
+  /**
+   * Try again what was not sent, unless it turns out to be there.
+   *
+   * @throws {ApiError} it was refused
+   */
+  async resend(key: string, feed = this.feed): Promise<void> {
     await this.#once(key, async () => {
       if (feed.unsent(key)?.state !== 'failed') return;
       feed.mark(key);
@@ -176,12 +179,12 @@ export class ChannelRoom {
         this.#tell('messages');
         return;
       }
-      if (feed.unsent(key)) await this.#post(feed, key);
+      await this.#post(feed, key);
     });
   }
 
   /** Give up on what was not sent. */
-  discard(key: string, feed: MessageFeed = this.feed): void {
+  discard(key: string, feed = this.feed): void {
     feed.drop(key);
     this.#tell('messages');
   }
@@ -190,30 +193,41 @@ export class ChannelRoom {
   async edit(id: string, content: string): Promise<void> {
     await this.#once(`edit ${id}`, async () => {
       const { updated_at } = await this.#api.editMessage(this.id, id, content);
-      this.#changeMessage(id, (message) =>
+      this.#conversation.change(id, (message) =>
         message.updated_at > updated_at ? message : { ...message, content, updated_at },
       );
+      this.#tell('messages');
     });
   }
 
-  /** Delete a message with its thread. @throws {ApiError} */
+  /**
+   * Delete a message with its thread.
+   *
+   * @throws {ApiError}
+   */
   async remove(id: string): Promise<void> {
     await this.#once(`remove ${id}`, async () => {
       await this.#api.deleteMessage(this.id, id);
-      this.#drop(id);
+      this.#conversation.drop(id);
+      this.#tell('messages');
       if (!this.live) await this.#reload();
     });
   }
 
-  /** Add our reaction, or take it back when it is there. @throws {ApiError} */
+  /**
+   * Add our reaction, or take it back when it is there.
+   *
+   * @throws {ApiError}
+   */
   async react(id: string, name: string): Promise<void> {
     await this.#once(`react ${id} ${name}`, async () => {
-      const there = this.#find(id)?.reactions.find((reaction) => reaction.name === name);
+      const message = this.#conversation.find(id);
+      const there = message?.reactions.find((reaction) => reaction.name === name);
       const mine = there?.user_ids.includes(this.#user.id) ?? false;
-      await (mine
-        ? this.#api.unreact(this.id, id, name)
-        : this.#api.react(this.id, id, name));
-      this.#changeMessage(id, (message) => reacted(message, name, this.#user, !mine));
+      if (mine) await this.#api.unreact(this.id, id, name);
+      else await this.#api.react(this.id, id, name);
+      this.#conversation.change(id, (each) => reacted(each, name, this.#user, !mine));
+      this.#tell('messages');
     });
   }
 
@@ -250,78 +264,32 @@ export class ChannelRoom {
     await work().finally(() => this.#busy.delete(what));
   }
 
-  // -- events --------------------------------------------------------------------------
+  // -- keeping up ----------------------------------------------------------------------
 
   #take(event: ChannelEvent): void {
     const { data } = event;
-    if (data.type === 'channel:created' && this.phase === 'gone') void this.#reload();
-    if (this.phase === 'gone') return;
+    if (this.phase === 'gone') {
+      if (data.type === 'channel:created') void this.#reload();
+      return;
+    }
     for (const log of this.#logs) log.push(event);
     this.typing.take(event);
-    if (data.type === 'message') this.read.came(data.data, this.feed.entries.at(-1)?.message);
+    if (data.type === 'message') {
+      this.read.came(
+        data.data,
+        this.feed.entries.findLast((each) => each.state === 'sent'),
+      );
+    }
     if (data.type === 'channel:deleted') this.#gone();
-    if (data.type === 'channel:updated') void this.#reloadChannel();
-    this.#apply(event);
-  }
-
-  /** To the messages; once more does no harm. */
-  #apply({ data: event }: ChannelEvent): void {
-    switch (event.type) {
-      case 'message':
-        this.#feedOf(event.data)?.add(event.data);
-        break;
-      case 'message:reply':
-      case 'message:update':
-      case 'message:reaction:add':
-      case 'message:reaction:remove':
-        this.feed.update(event.data);
-        this.thread?.feed.update(event.data);
-        break;
-      case 'message:delete':
-        this.#drop(event.data.id);
-        break;
-      default:
-        return;
-    }
-    this.#tell('messages');
-  }
-
-  #feedOf({ parent_id }: ChannelMessage): MessageFeed | undefined {
-    if (parent_id === null) return this.feed;
-    return (this.thread?.rootId === parent_id ? this.thread : this.#left.get(parent_id))?.feed;
-  }
-
-  #find(id: string): ChannelMessage | undefined {
-    return this.feed.get(id) ?? this.thread?.feed.get(id);
-  }
-
-  #changeMessage(id: string, change: (message: ChannelMessage) => ChannelMessage): void {
-    const message = this.#find(id);
-    if (!message) return;
-    const changed = change(message);
-    this.feed.update(changed);
-    this.thread?.feed.update(changed);
-    this.#tell('messages');
-  }
-
-  #drop(id: string): void {
-    this.feed.remove(id);
-    this.thread?.feed.remove(id);
-    this.#left.delete(id);
-    if (this.thread?.rootId === id) {
-      this.thread = null;
-      this.#tell('thread');
-    }
-    this.#tell('messages');
+    if (data.type === 'channel:updated') void this.#reload(); // perhaps we may not see it any more
+    if (this.#conversation.apply(event)) this.#tell('messages');
   }
 
   #gone(): void {
     this.phase = 'gone';
-    this.thread = null;
+    this.#conversation.leave();
     this.#tell('channel');
   }
-
-  // -- keeping up ----------------------------------------------------------------------
 
   /** Read again. What cannot be read now is read a little later. */
   async #reload(): Promise<void> {
@@ -331,12 +299,12 @@ export class ChannelRoom {
       if (this.#closed) return;
       if (isGone(error)) {
         this.#gone();
-      } else {
-        this.failure = describe(error);
-        this.#tell('channel');
-        // Without a connection the next one reads.
-        if (this.#connection.connected) setTimeout(() => void this.#reload(), RETRY_MS);
+        return;
       }
+      this.failure = describe(error);
+      this.#tell('channel');
+      // Without a connection the next one reads.
+      if (this.#connection.connected) setTimeout(() => void this.#reload(), RETRY_MS);
     }
   }
 
@@ -364,8 +332,8 @@ export class ChannelRoom {
       this.phase = 'ready';
       this.failure = null;
       if (this.channel && this.live) {
-        const messages = this.feed.entries.filter((entry) => entry.state === 'sent');
-        this.read.loaded(this.channel, messages.map((entry) => entry.message), first);
+        const sent = this.feed.entries.filter((entry) => entry.state === 'sent');
+        this.read.loaded(this.channel, sent, first);
       }
       this.#tell('channel');
     }
@@ -377,16 +345,7 @@ export class ChannelRoom {
       await thread?.feed.load();
     } catch (error) {
       if (!isGone(error)) throw error;
-      if (thread && this.thread === thread) this.#drop(thread.rootId); // deleted meanwhile
-    }
-  }
-
-  async #reloadChannel(): Promise<void> {
-    try {
-      this.channel = await this.#api.channel(this.id);
-      this.#tell('channel');
-    } catch (error) {
-      if (isGone(error)) this.#gone();
+      if (thread) this.#conversation.drop(thread.rootId); // deleted meanwhile
     }
   }
 
@@ -399,25 +358,12 @@ export class ChannelRoom {
     } finally {
       this.#logs.delete(log);
     }
-    for (const event of log) this.#apply(event);
+    for (const event of log) this.#conversation.apply(event);
   }
 
   #tell(change: ChannelChange): void {
     for (const listener of this.#listeners) listener(change);
   }
-}
-
-function reacted(message: ChannelMessage, name: string, user: Person, on: boolean): ChannelMessage {
-  const others = message.reactions.map((reaction) => {
-    if (reaction.name !== name) return reaction;
-    const users = reaction.users.filter((each) => each.id !== user.id);
-    if (on) users.push(user);
-    return { name, users, user_ids: users.map((each) => each.id), count: users.length };
-  });
-  if (on && !others.some((reaction) => reaction.name === name)) {
-    others.push({ name, users: [user], user_ids: [user.id], count: 1 });
-  }
-  return { ...message, reactions: others.filter((reaction) => reaction.count > 0) };
 }
 
 function isGone(error: unknown): boolean {

@@ -37,7 +37,7 @@ interface Counted {
 export class ChannelDirectory {
   readonly #connection: Connection;
   readonly #api: Api;
-  readonly #userId: string;
+  readonly #user: Person;
   readonly #listeners = new Set<() => void>();
   readonly #newsListeners = new Set<(news: ChannelNews) => void>();
   readonly #off: (() => void)[];
@@ -51,7 +51,7 @@ export class ChannelDirectory {
   constructor(connection: Connection, api: Api, user: Person) {
     this.#connection = connection;
     this.#api = api;
-    this.#userId = user.id;
+    this.#user = user;
     this.#off = [
       connection.on('events:channel', (event) => this.#take(event)),
       connection.onconnect((recovered) => {
@@ -153,13 +153,17 @@ export class ChannelDirectory {
     const counted = this.#channels.get(id);
     switch (data.type) {
       case 'channel:created':
-        if (!counted) this.#put(withoutHistory(data.data, this.#userId), true);
-        void this.#reload(id);
+        if (counted) counted.live = true;
+        else this.#put(withoutHistory(data.data, this.#user), true);
+        // What was private and is open now may hold messages that are news to us.
+        if (!data.data.private && data.data.updated_at !== data.data.created_at) {
+          void this.#reload(id);
+        }
         break;
       case 'channel:updated':
         if (!counted) return;
         // It may have become private, without us.
-        if (data.data.private && !counted.channel.private) void this.#reload(id);
+        if (data.data.private && !counted.channel.private) void this.refresh();
         counted.channel = { ...counted.channel, ...data.data };
         break;
       case 'channel:deleted':
@@ -185,7 +189,7 @@ export class ChannelDirectory {
     const { channel, upTo, after } = counted;
     if (at <= upTo || after.includes(at)) return; // the server has counted it
     counted.channel = { ...channel, last_message_at: at };
-    if (user_id === this.#userId || parent_id !== null || this.#looked === channel.id) return;
+    if (user_id === this.#user.id || parent_id !== null || this.#looked === channel.id) return;
     if (at > (channel.last_read_at ?? 0)) after.push(at);
   }
 
@@ -209,10 +213,10 @@ export class ChannelDirectory {
     if (data.type === 'message' && data.data.parent_id !== null) this.#lastReply = data.data;
     if (data.type !== 'message' && data.type !== 'message:reply') return;
     const counted = this.#channels.get(data.data.channel_id);
-    if (!counted || user.id === this.#userId || this.#looked === counted.channel.id) return;
+    if (!counted || user.id === this.#user.id || this.#looked === counted.channel.id) return;
     if (data.type === 'message') {
       if (data.data.parent_id === null) this.#tellNews(counted, data.data, false);
-    } else if (data.data.user_id === this.#userId && this.#lastReply?.parent_id === data.data.id) {
+    } else if (data.data.user_id === this.#user.id && this.#lastReply?.parent_id === data.data.id) {
       this.#tellNews(counted, this.#lastReply, true);
     }
     if (data.type === 'message:reply') this.#lastReply = null;
@@ -272,12 +276,12 @@ export class ChannelDirectory {
 }
 
 /** A channel as its events show it: what is in it is history to us. */
-function withoutHistory(channel: Channel, userId: string): Channel {
+function withoutHistory(channel: Channel, user: Person): Channel {
   return {
     ...channel,
     unread_count: 0,
     last_message_at: null,
     last_read_at: null,
-    is_manager: channel.user_id === userId,
+    is_manager: channel.user_id === user.id || user.role === 'admin',
   };
 }

@@ -145,11 +145,11 @@ export class MessageFeed {
 
   /** It was not sent (`failure`), or is being sent once more. */
   mark(key: string, failure?: string): void {
-    this.#unsent = this.#unsent.map(({ message, ...entry }) => {
-      if (entry.key !== key) return { ...entry, message };
-      return failure === undefined
-        ? { key, message, state: 'sending' }
-        : { key, message, state: 'failed', failure };
+    this.#unsent = this.#unsent.map((entry): FeedEntry => {
+      const { message } = entry;
+      if (entry.key !== key) return entry;
+      if (failure === undefined) return { key, message, state: 'sending' };
+      return { key, message, state: 'failed', failure };
     });
     this.#show();
   }

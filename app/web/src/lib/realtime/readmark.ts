@@ -8,6 +8,7 @@
 
 import type { Connection } from './connection';
 import type { Channel, ChannelMessage } from './contract';
+import type { FeedEntry } from './feed';
 
 export class ReadMark {
   /**
@@ -38,18 +39,18 @@ export class ReadMark {
   }
 
   /** The channel was read, with its newest messages, oldest first. */
-  loaded(channel: Channel, messages: readonly ChannelMessage[], first: boolean): void {
+  loaded(channel: Channel, entries: readonly FeedEntry[], first: boolean): void {
     if (channel.unread_count === 0) return;
     this.#news = true;
-    if (first || !this.#visible) this.#draw(this.#boundary(channel, messages));
+    if (first || !this.#visible) this.#draw(this.#boundary(channel, entries));
     this.mark();
   }
 
   /** A message came; `last` is the one before it. */
-  came(message: ChannelMessage, last: ChannelMessage | undefined): void {
+  came(message: ChannelMessage, last: FeedEntry | undefined): void {
     if (message.user_id === this.#userId || message.parent_id !== null) return;
     this.#news = true;
-    if (!this.#visible) this.#draw(last?.created_at ?? 0);
+    if (!this.#visible) this.#draw(last?.message.created_at ?? 0);
     this.mark();
   }
 
@@ -78,12 +79,12 @@ export class ReadMark {
     this.line = line;
   }
 
-  #boundary(channel: Channel, messages: readonly ChannelMessage[]): number {
+  #boundary(channel: Channel, entries: readonly FeedEntry[]): number {
     if (channel.last_read_at !== null) return channel.last_read_at;
     let left = channel.unread_count;
-    const first = messages.findLastIndex(
-      (message) => message.user_id !== this.#userId && --left === 0,
+    const first = entries.findLastIndex(
+      ({ message }) => message.user_id !== this.#userId && --left === 0,
     );
-    return messages[first - 1]?.created_at ?? 0;
+    return entries[first - 1]?.message.created_at ?? 0;
   }
 }
