@@ -115,6 +115,7 @@ class Window:
     async def ask(self, text: str) -> None:
         """Send a question in the open chat, or in a new one."""
         await self.field("Message").fill(text)
+        await expect(self.button("Send")).to_be_enabled()  # there is a connection, and a model
         await self.field("Message").press("Enter")
 
     async def answered(self, text: str, state: str = "finished") -> Locator:

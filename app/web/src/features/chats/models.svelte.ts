@@ -1,12 +1,15 @@
 /** The models that can answer: the server's, and those of the person's own addresses. */
 
+import { directModels, enabledToolServers, modelItem } from '$features/calls';
 import type { AskOptions, Model } from '$lib/realtime';
 import { preferences } from '$state/preferences.svelte';
 import type { Session } from '$state/session.svelte';
 import { toasts } from '$state/toasts.svelte';
 
 class Models {
-  list: Model[] = $state.raw([]);
+  #offered: Model[] = $state.raw([]);
+
+  list: Model[] = $derived([...this.#offered, ...directModels()]);
 
   /** The chosen one, if it is still there; else the first. */
   chosen: Model | null = $derived(
@@ -15,7 +18,7 @@ class Models {
 
   async load(session: Session): Promise<void> {
     try {
-      this.list = await session.api.models();
+      this.#offered = await session.api.models();
     } catch (error) {
       toasts.error('The models could not be read', error);
     }
@@ -31,7 +34,14 @@ class Models {
 
   /** What an answer is asked with. */
   options(): AskOptions {
-    return { model: this.chosen?.id ?? '' };
+    const model = this.chosen?.id ?? '';
+    const item = modelItem(model);
+    const servers = enabledToolServers();
+    return {
+      model,
+      ...(item ? { model_item: item } : {}),
+      ...(servers.length > 0 ? { tool_servers: servers } : {}),
+    };
   }
 }
 
