@@ -37,11 +37,12 @@ PAGE_POLICY: Policy = {
 }
 
 FRAME_POLICY: Policy = {
-    # An origin of its own: no cookies, no storage, no way to the page but messages.
-    "sandbox": "allow-scripts allow-popups",
+    # An origin of its own: no cookies, no storage, no way to the page but messages. Links open
+    # in windows that are like any other.
+    "sandbox": "allow-scripts allow-popups allow-popups-to-escape-sandbox",
     "default-src": "'none'",  # so no connections: an embed shows what it was given
     "script-src": "'self'",
-    "style-src": "'unsafe-inline'",  # markup of tools brings its styles along
+    "style-src": "'self' 'unsafe-inline'",  # markup of tools brings its styles along
     "img-src": "data: blob: https:",
     "font-src": "data:",
     "media-src": "data: https:",
@@ -53,10 +54,10 @@ FRAME_POLICY: Policy = {
 PYTHON_POLICY: Policy = {
     "sandbox": "allow-scripts",
     "default-src": "'none'",
-    # Named by its address, since 'self' takes no path. Pyodide compiles WebAssembly, and starts
-    # in a worker made of a blob.
-    "script-src": "{origin} 'wasm-unsafe-eval' blob:",
-    "connect-src": "{origin}/pyodide/",  # its files, and nothing of the API
+    # Named by its address, since 'self' takes no path: its own scripts, and nothing of the API.
+    # Pyodide compiles WebAssembly, and starts in a worker made of a blob.
+    "script-src": "{origin}/assets/ 'wasm-unsafe-eval' blob:",
+    "connect-src": "'none'",  # the page fetches Pyodide's files and hands them in
     "worker-src": "blob:",
     "base-uri": "'none'",
     "form-action": "'none'",
