@@ -1,9 +1,23 @@
 import 'fake-indexeddb/auto';
 import { createStore, keys } from 'idb-keyval';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { PendingUpdates } from '../src/lib/realtime/pending';
-import { closeAll, copy, has, joined, note, saved, tabOf, textOf, type, writer } from './documents';
+import {
+  closeAll,
+  copy,
+  has,
+  joined,
+  note,
+  PATIENCE,
+  saved,
+  tabOf,
+  textOf,
+  type,
+  writer,
+} from './documents';
 import { startServer, until, type RunningServer } from './server';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 }); // servers start and end in each
 
 const servers: RunningServer[] = [];
 
@@ -29,7 +43,7 @@ test('what is typed while the server is dead arrives when it is back', async () 
   await saved(hers);
   type(hers, 'on its way');
   await server.stop('SIGKILL');
-  await until(() => hers.provider.status === 'offline', 'offline');
+  await until(() => hers.provider.status === 'offline', 'offline', PATIENCE);
   type(hers, 'typed by Ann');
   type(his, 'typed by Ben');
   expect(hers.provider.people).toEqual([]);
@@ -39,7 +53,7 @@ test('what is typed while the server is dead arrives when it is back', async () 
   for (const text of ['acknowledged', 'on its way', 'typed by Ann', 'typed by Ben']) {
     expect(textOf(his)).toContain(text);
   }
-  await until(() => hers.provider.people.length === 1, 'Ben is shown again');
+  await until(() => hers.provider.people.length === 1, 'Ben is shown again', PATIENCE);
   expect((await ann.api.note(id)).data.content.md).toContain('typed by Ben');
 });
 
@@ -49,7 +63,7 @@ test('what is typed offline outlives the tab and arrives with the next one', asy
   const { id } = await note(ann, [[ben, 'write']], 'Beginning');
   const [hers, his] = [await joined(ann, `note:${id}`), await joined(ben, `note:${id}`)];
   await server.stop('SIGKILL');
-  await until(() => hers.provider.status === 'offline', 'offline');
+  await until(() => hers.provider.status === 'offline', 'offline', PATIENCE);
   for (let i = 0; i < 450; i += 1) type(hers, `offline ${i}.`);
   await hers.provider.close(); // the tab is gone; what it made is on the disk, in few records
   ann.connection.close();
@@ -62,7 +76,7 @@ test('what is typed offline outlives the tab and arrives with the next one', asy
   await has(his, 'offline 449.');
   expect(textOf(his).match(/offline \d+\./g)).toHaveLength(450);
   expect(textOf(again)).toBe(textOf(his));
-  await until(async () => (await kept()).length === 0, 'nothing kept any more');
+  await until(async () => (await kept()).length === 0, 'nothing kept any more', PATIENCE);
 });
 
 test('the next tab may open before the server is back', async () => {
@@ -71,11 +85,11 @@ test('the next tab may open before the server is back', async () => {
   const { id } = await note(ann);
   const hers = await joined(ann, `note:${id}`);
   await server.stop('SIGKILL');
-  await until(() => hers.provider.status === 'offline', 'offline');
+  await until(() => hers.provider.status === 'offline', 'offline', PATIENCE);
   type(hers, 'typed offline');
   await hers.provider.close();
   const again = copy(ann, `note:${id}`);
-  await until(() => again.provider.unacknowledged === 1, 'adopted');
+  await until(() => again.provider.unacknowledged === 1, 'adopted', PATIENCE);
   expect(again.provider.ready).toBe(false);
   expect(again.provider.status).toBe('offline');
   await server.start();
@@ -91,7 +105,7 @@ test('an acknowledgement in one tab takes nothing from another', async () => {
   const [one, two] = [await joined(ann, `note:${id}`), await joined(second, `note:${id}`)];
   second.connection.close(); // this tab is offline and stays so
   type(two, 'only in the second tab');
-  await until(async () => (await kept()).length === 1, 'kept');
+  await until(async () => (await kept()).length === 1, 'kept', PATIENCE);
   type(one, 'from the first tab');
   await saved(one);
   await two.provider.close();

@@ -16,6 +16,9 @@ export interface Copy {
   provider: DocumentProvider;
 }
 
+/** How long something may take while other tests have the processors, ms. */
+export const PATIENCE = 60_000;
+
 const open: { close(): void | Promise<void> }[] = [];
 
 /** Close everything that was opened here. */
@@ -34,7 +37,7 @@ export async function tabOf(user: SignedIn, url: string): Promise<Writer> {
   const { socket: config } = await api.config();
   const connection = new Connection(url, user.token, config);
   open.push(connection);
-  await until(() => connection.connected, 'connected');
+  await until(() => connection.connected, 'connected', PATIENCE);
   return { user, api, connection };
 }
 
@@ -60,7 +63,7 @@ export async function joined(
   options: Partial<DocumentOptions> = {},
 ): Promise<Copy> {
   const made = copy(who, documentId, options);
-  await until(() => made.provider.status === 'synced', 'joined');
+  await until(() => made.provider.status === 'synced', 'joined', PATIENCE);
   return made;
 }
 
@@ -101,7 +104,11 @@ export function textOf({ doc }: Copy): string {
 }
 
 export const has = (made: Copy, text: string): Promise<true> =>
-  until(() => textOf(made).includes(text) || null, `${text} in the document`);
+  until(() => textOf(made).includes(text) || null, `${text} in the document`, PATIENCE);
 
 export const saved = ({ provider }: Copy): Promise<true> =>
-  until(() => (provider.status === 'synced' && provider.unacknowledged === 0) || null, 'saved');
+  until(
+    () => (provider.status === 'synced' && provider.unacknowledged === 0) || null,
+    'saved',
+    PATIENCE,
+  );
