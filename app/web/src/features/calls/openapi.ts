@@ -49,7 +49,7 @@ export function describe(document: unknown, address: string): Description {
       if (shared[method] === undefined || found.specs.length >= MOST_TOOLS) continue;
       const operation = reader.resolve(shared[method]);
       const name = toolName(
-        text(operation['operationId']) || `${method}_${path}`,
+        text(operation['operationId']) || `${method}${path}`,
         found.operations,
       );
       const { parameters, ...how } = reader.inputs(operation, list(shared['parameters']));
