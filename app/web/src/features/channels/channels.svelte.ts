@@ -39,6 +39,10 @@ class Channels {
   /** Which channel is on the screen; null: none. */
   look(id: string | null): void {
     this.#directory?.look(id);
+    if (id === null) return;
+    // What was told of it is on the screen now.
+    const place = `/channels/${id}`;
+    for (const { id: toast, href } of toasts.list) if (href === place) toasts.dismiss(toast);
   }
 
   /** What was being written at a place when it was left, to be taken up again. */

@@ -8,7 +8,7 @@
  */
 
 import { Lexer, Marked, Parser, type Token, type Tokens } from 'marked';
-import { renderer } from './renderer';
+import { plainHtml, renderer } from './renderer';
 
 export type Block =
   /** HTML as the Markdown library made it: not sanitised yet. */
@@ -19,11 +19,18 @@ export type Block =
 const OPEN = 2;
 
 const { defaults: options } = new Marked({ gfm: true, breaks: true, renderer });
+const { defaults: plainOptions } = new Marked({ gfm: true, breaks: true, renderer: plainHtml });
 
 export class BlockList {
+  readonly #options: typeof options;
   #settled: Block[] = [];
   #settledText = '';
   #links: Lexer['tokens']['links'] = Object.create(null) as Lexer['tokens']['links'];
+
+  /** @param html whether HTML in the text is shown as such, or as the text it is */
+  constructor(html = true) {
+    this.#options = html ? options : plainOptions;
+  }
 
   /**
    * The blocks of `text`. Settled ones are the same objects as before.
@@ -34,7 +41,7 @@ export class BlockList {
     const source = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
     if (!source.startsWith(this.#settledText)) this.#reset();
     const rest = source.slice(this.#settledText.length);
-    const lexer = new Lexer(options);
+    const lexer = new Lexer(this.#options);
     Object.assign(lexer.tokens.links, this.#links);
     const tokens = lexer.lex(rest);
     this.#links = lexer.tokens.links;
@@ -45,16 +52,22 @@ export class BlockList {
     if (!rest.startsWith(taken)) return this.#whole(source, live);
     this.#settledText += taken;
     for (const token of settled) {
-      if (token.type !== 'space') this.#settled.push(detached(toBlock(token, false)));
+      if (token.type !== 'space') this.#settled.push(detached(this.#block(token, false)));
     }
-    return [...this.#settled, ...blocks.slice(-OPEN).map((token) => toBlock(token, live))];
+    return [...this.#settled, ...blocks.slice(-OPEN).map((token) => this.#block(token, live))];
   }
 
   /** The library changed the text it read, so its lengths say nothing: settle nothing. */
   #whole(source: string, live: boolean): Block[] {
     this.#reset();
-    const tokens = new Lexer(options).lex(source);
-    return tokens.filter((token) => token.type !== 'space').map((token) => toBlock(token, live));
+    const tokens = new Lexer(this.#options).lex(source);
+    return tokens
+      .filter((token) => token.type !== 'space')
+      .map((token) => this.#block(token, live));
+  }
+
+  #block(token: Token, live: boolean): Block {
+    return toBlock(token, live, this.#options);
   }
 
   #reset(): void {
@@ -72,8 +85,8 @@ function detached(block: Block): Block {
   return JSON.parse(JSON.stringify(block)) as Block;
 }
 
-function toBlock(token: Token, live: boolean): Block {
-  if (token.type !== 'code') return { kind: 'html', html: new Parser(options).parse([token]) };
+function toBlock(token: Token, live: boolean, by: typeof options): Block {
+  if (token.type !== 'code') return { kind: 'html', html: new Parser(by).parse([token]) };
   const { lang, raw, text } = token as Tokens.Code;
   const fence = /^ {0,3}(`{3,}|~{3,})/.exec(raw)?.[1];
   const closed =

@@ -15,6 +15,15 @@ export const renderer: RendererObject = {
   },
 };
 
+/** For text in which HTML is what somebody wrote, not what they mean. */
+export const plainHtml: RendererObject = {
+  ...renderer,
+  html({ text, block }) {
+    const shown = escape(text);
+    return block ? `<p>${shown.trim().replaceAll('\n', '<br>')}</p>` : shown;
+  },
+};
+
 function escape(text: string): string {
   return text
     .replaceAll('&', '&amp;')

@@ -127,6 +127,7 @@ export class ChannelRoom {
   async openThread(messageId: string | null): Promise<void> {
     const number = ++this.#opening;
     if (messageId === this.thread?.rootId) return;
+    if (this.thread) this.typing.stop(this.thread.rootId);
     this.#conversation.leave();
     this.#tell('messages');
     if (messageId === null) return;
