@@ -24,14 +24,12 @@ export class Execution {
   startedAt = $state(0);
   /** How long it ran, in ms, once it is done. */
   elapsed = $state(0);
+  /** How it ended; null until then. */
+  ending: 'finished' | 'failed' | 'stopped' | null = $state(null);
   readonly #stop = new AbortController();
 
   constructor(code: string) {
     this.code = code;
-  }
-
-  get failed(): boolean {
-    return this.state === 'done' && this.stderr !== '';
   }
 
   stop(): void {
@@ -55,7 +53,7 @@ export class Execution {
       });
     } catch (error) {
       const stderr = error instanceof Error ? error.message : String(error);
-      result = { stdout: '', stderr, result: null, pictures: [] };
+      result = { ok: false, stdout: '', stderr, result: null, pictures: [] };
     }
     if (signal?.aborted && signal.reason instanceof CallOver) {
       result.stderr = result.stderr.replace(/Stopped$/, signal.reason.message);
@@ -63,6 +61,8 @@ export class Execution {
     this.#show(result);
     this.result = result.result;
     this.elapsed = this.startedAt === 0 ? 0 : performance.now() - this.startedAt;
+    const stopped = this.#stop.signal.aborted || signal?.aborted;
+    this.ending = result.ok ? 'finished' : stopped ? 'stopped' : 'failed';
     this.state = 'done';
     return result;
   }

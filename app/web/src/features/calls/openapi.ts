@@ -48,10 +48,7 @@ export function describe(document: unknown, address: string): Description {
     for (const method of METHODS) {
       if (shared[method] === undefined || found.specs.length >= MOST_TOOLS) continue;
       const operation = reader.resolve(shared[method]);
-      const name = toolName(
-        text(operation['operationId']) || `${method}${path}`,
-        found.operations,
-      );
+      const name = toolName(text(operation['operationId']) || `${method}${path}`, found.operations);
       const { parameters, ...how } = reader.inputs(operation, list(shared['parameters']));
       const description = text(operation['description']) || text(operation['summary']);
       found.specs.push({ name, description: description.slice(0, 10_000), parameters });

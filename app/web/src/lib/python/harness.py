@@ -80,7 +80,7 @@ def _explain(error):
 
 
 async def run(code, show):
-    """Run a program; returns its last expression's value as JSON text."""
+    """Run a program; returns ``{ok, value}``, of its last expression, as JSON text."""
     from pyodide.code import CodeRunner
 
     def display(*values):
@@ -97,7 +97,7 @@ async def run(code, show):
     builtins.input = _input
     builtins.display = display
     linecache.cache[FILE] = (len(code), None, code.splitlines(True), FILE)
-    result = "null"
+    ok, result = True, "null"
     try:
         runner = CodeRunner(code, filename=FILE, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         value = await runner.compile().run_async({"__name__": "__main__"})
@@ -107,12 +107,14 @@ async def run(code, show):
             result = _as_json(value)
     except SystemExit as end:
         if end.code not in (None, 0):
+            ok = False
             print("SystemExit:", end.code, file=sys.stderr)
     except BaseException as error:
+        ok = False
         sys.stderr.write(_explain(error))
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass
-    return result
+    return '{"ok": %s, "value": %s}' % ("true" if ok else "false", result)

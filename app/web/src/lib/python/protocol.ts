@@ -22,7 +22,7 @@ export type Output =
   /** A data: URL. */
   | { type: 'picture'; url: string };
 
-/** Worker → frame. `result` is JSON text. */
+/** Worker → frame. `result` is `{ok, value}` as JSON text. */
 export type FromWorker =
   /** It listens now. */
   | { type: 'loaded' }

@@ -9,6 +9,8 @@ import { CUT, MOST_OUTPUT, MOST_PICTURE, MOST_PICTURES, PICTURE, type Output } f
 import { sandbox } from './sandbox';
 
 export interface PythonResult {
+  /** Whether it ran to its end, without an error and in time. */
+  ok: boolean;
   stdout: string;
   stderr: string;
   /** The last expression's value, or its `repr`; null when there is none. */
@@ -41,7 +43,7 @@ const RESERVE_MS = 2_000; // what telling the result may take
  */
 export async function runPython(code: string, options: PythonOptions = {}): Promise<PythonResult> {
   const { signal, timeoutMs = MINUTE, deadline = Infinity } = options;
-  const sofar: PythonResult = { stdout: '', stderr: '', result: null, pictures: [] };
+  const sofar: PythonResult = { ok: false, stdout: '', stderr: '', result: null, pictures: [] };
   const ended = endings(signal, deadline - RESERVE_MS - Date.now());
   try {
     const python = await Promise.race([
@@ -60,7 +62,7 @@ export async function runPython(code: string, options: PythonOptions = {}): Prom
           options.onoutput?.(sofar);
         },
         ondone: (result) => {
-          sofar.result = parse(result);
+          Object.assign(sofar, parse(result));
           resolve();
         },
         onbroken: (message) => {
@@ -115,11 +117,12 @@ function isPicture(url: unknown): url is string {
   return typeof url === 'string' && url.length <= MOST_PICTURE && PICTURE.test(url);
 }
 
-function parse(result: string): unknown {
+function parse(text: string): Pick<PythonResult, 'ok' | 'result'> {
   try {
-    return JSON.parse(result);
+    const { ok, value } = JSON.parse(text) as { ok?: unknown; value?: unknown };
+    return { ok: ok === true, result: value ?? null };
   } catch {
-    return null;
+    return { ok: false, result: null };
   }
 }
 

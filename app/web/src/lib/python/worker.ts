@@ -78,7 +78,7 @@ async function run(loading: Promise<PyodideAPI>, code: string): Promise<void> {
     // Python itself broke, e.g. out of memory or too deep a recursion.
     sender.end();
     sender.stderr(`Python has ended: ${error instanceof Error ? error.message : String(error)}\n`);
-    post({ type: 'done', result: 'null' });
+    post({ type: 'done', result: '{"ok": false, "value": null}' });
   }
 }
 
