@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defaultAllowedOrigins } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { compress } from './build/compress.ts';
 import { pyodide } from './build/pyodide.ts';
@@ -37,6 +38,8 @@ export default defineConfig({
     format: 'es',
   },
   server: {
+    // Frames with an opaque origin load scripts of ours, as they do from the real server.
+    cors: { origin: [defaultAllowedOrigins, 'null'] },
     proxy: {
       '/api': backend,
       '/ws': { target: backend, ws: true },
