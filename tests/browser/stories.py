@@ -130,20 +130,33 @@ async def channel(people: People, upstream: Upstream) -> Window:
     for name in ("announcements", "kitchen", "observatory"):
         await ann.button("New channel").first.click()
         await ann.field("Name").fill(name)
-        await ann.button("Create").click()
+        await ann.button("Create channel").click()
         await expect(ann.field(f"Message #{name}")).to_be_visible()
     await ben.page.goto(ann.page.url)
 
+    said = ann.page.get_by_role("log").get_by_role("article")
+
     async def say(window: Window, text: str) -> None:
+        before = await said.count()
         await window.field("Message #observatory").fill(text)
         await window.field("Message #observatory").press("Enter")
-        await expect(ann.page.get_by_role("log").get_by_text(text[:20]).first).to_be_visible()
+        await expect(said).to_have_count(before + 1)
 
     await say(ben, "Good morning! The sky will be **clear** from ten on.")
     await say(ben, "Who brings the small telescope?")
     await say(ann, "I do. And *tea*, as always.")
     await say(ann, "Does anybody have the timetable?")
     await say(ben, "```\n08:12  valley\n09:40  summit\n```")
+    await said.nth(1).hover()
+    await said.nth(1).get_by_role("button", name="Add reaction").click()
+    await (
+        ann.page.get_by_role("toolbar", name="Choose a reaction")
+        .get_by_role("button", name="Thumbs up")
+        .click()
+    )
+    await expect(said.nth(1).get_by_role("list", name="Reactions")).to_be_visible()
+    await ben.field("Message #observatory").press_sequentially("And bring ")
+    await expect(ann.page.get_by_test_id("typing")).to_contain_text("Ben")
     return ann
 
 

@@ -194,6 +194,8 @@ async def test_embeds_show_markup_and_run_no_script(people: People) -> None:
     ann = await people.join()
     await ann.ask("Hello")
     await ann.answered("Hello")
+    asked: list[str] = []
+    ann.page.on("request", lambda request: asked.append(request.url))
     mark = uuid.uuid4().hex
     hostile = (
         f"<h1 style='color: rgb(1, 2, 3)'>Chart {mark}</h1>"
@@ -201,6 +203,7 @@ async def test_embeds_show_markup_and_run_no_script(people: People) -> None:
         "<img src=x onerror=\"document.body.textContent = 'hacked'\">"
         "<a href='javascript:document.body.textContent=1'>x</a>"
         "<iframe srcdoc='<script>parent.document.body.textContent=1</script>'></iframe>"
+        "<img src='https://evil.example/pixel.png'>"
         "<meta http-equiv=refresh content='0;url=https://evil.example'>"
         "<form action='https://evil.example'><input name=q></form>"
     )
@@ -214,6 +217,8 @@ async def test_embeds_show_markup_and_run_no_script(people: People) -> None:
     await expect(ann.answers.last.locator("iframe")).to_have_count(1)  # nothing foreign unasked
     await ann.page.reload()
     await expect(title).to_be_visible()
+    # A request that the policy stops is announced, but fails before it leaves.
+    assert not [url for url in asked if "other.example" in url or "refresh" in url]
     ann.problems[:] = [p for p in ann.problems if "Content Security Policy" not in p]
 
 
@@ -276,7 +281,7 @@ async def test_a_tool_of_the_persons_own_server_is_called_by_the_page(people: Pe
         await expect(answer).to_contain_text('"days": 3')
         assert tools.keys == ["Bearer a secret"]
         await ann.page.goto("/settings")
-        await ann.page.get_by_role("checkbox", name="Offer the tools of Weather").click()
+        await ann.page.get_by_role("switch", name="Offer the tools of Weather").click()
         await ann.page.goto("/")
         await ann.ask('/forecast {"town": "Innsbruck"}')
         await ann.answered('/forecast {"town": "Innsbruck"}')  # nobody offers it now: an echo

@@ -43,9 +43,9 @@ FRAME_POLICY: Policy = {
     "default-src": "'none'",  # so no connections: an embed shows what it was given
     "script-src": "'self'",
     "style-src": "'self' 'unsafe-inline'",  # markup of tools brings its styles along
-    "img-src": "data: blob: https:",
+    "img-src": "data: blob:",  # as on the page: a foreign picture would tell who looks
     "font-src": "data:",
-    "media-src": "data: https:",
+    "media-src": "data: blob:",
     "base-uri": "'none'",
     "form-action": "'none'",
     "frame-ancestors": "'self'",

@@ -32,42 +32,70 @@ export interface Operation {
   whole?: string;
 }
 
-interface Stored {
-  theme: Theme;
+/** What belongs to a person; on a shared machine the next one has their own. */
+interface Personal {
   model: string | null;
   modelServers: ModelServer[];
   toolServers: ToolServer[];
 }
 
-const KEY = 'heliograph:preferences';
-const DEFAULTS: Stored = { theme: 'system', model: null, modelServers: [], toolServers: [] };
+const THEME_KEY = 'heliograph:theme';
+const keyOf = (userId: string) => `heliograph:preferences:${userId}`;
 
-function load(): Stored {
+function readTheme(): Theme {
+  const stored = localStorage.getItem(THEME_KEY);
+  return stored === 'light' || stored === 'dark' ? stored : 'system';
+}
+
+function readPersonal(userId: string | null): Personal {
+  let stored: Partial<Personal> = {};
   try {
-    return { ...DEFAULTS, ...(JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<Stored>) };
+    const text = userId === null ? null : localStorage.getItem(keyOf(userId));
+    stored = (JSON.parse(text ?? '{}') as Partial<Personal> | null) ?? {};
   } catch {
-    return DEFAULTS; // written by something else; the next change puts it right
+    // Written by something else; the next change puts it right.
   }
+  return {
+    model: typeof stored.model === 'string' ? stored.model : null,
+    modelServers: Array.isArray(stored.modelServers) ? stored.modelServers : [],
+    toolServers: Array.isArray(stored.toolServers) ? stored.toolServers : [],
+  };
 }
 
 class Preferences {
-  theme: Theme = $state('system');
+  theme: Theme = $state(readTheme());
   /** Id of the model chosen last. */
   model: string | null = $state(null);
   modelServers: ModelServer[] = $state.raw([]);
   toolServers: ToolServer[] = $state.raw([]);
+  #owner: string | null = null;
 
   constructor() {
-    Object.assign(this, load());
     $effect.root(() => {
       $effect(() => {
-        const { theme, model, modelServers, toolServers } = this;
-        localStorage.setItem(KEY, JSON.stringify({ theme, model, modelServers, toolServers }));
+        document.documentElement.dataset['theme'] = this.theme;
+        localStorage.setItem(THEME_KEY, this.theme);
       });
       $effect(() => {
-        document.documentElement.dataset['theme'] = this.theme;
+        const { model, modelServers, toolServers } = this;
+        if (this.#owner === null) return;
+        localStorage.setItem(
+          keyOf(this.#owner),
+          JSON.stringify({ model, modelServers, toolServers } satisfies Personal),
+        );
       });
     });
+    // What another tab sets is so here, too.
+    window.addEventListener('storage', ({ key }) => {
+      if (key === THEME_KEY) this.theme = readTheme();
+      if (this.#owner !== null && key === keyOf(this.#owner)) this.belongTo(this.#owner);
+    });
+  }
+
+  /** Whose preferences these are from now on; nobody's before somebody is signed in. */
+  belongTo(userId: string | null): void {
+    this.#owner = userId;
+    Object.assign(this, readPersonal(userId));
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type SignedIn,
   type User,
 } from '$lib/realtime';
+import { preferences } from './preferences.svelte';
 import { toasts } from './toasts.svelte';
 
 const TOKEN = 'token'; // where Open WebUI's page and sign-in proxies put it, too
@@ -122,6 +123,7 @@ class Sessions {
 
   #enter(api: Api, user: User): void {
     if (!this.config) return;
+    preferences.belongTo(user.id);
     const session = new Session(api, user, this.config);
     api.onunauthorised = (error) => this.#forget(error.message);
     session.connection.onstate((state) => {
@@ -134,6 +136,7 @@ class Sessions {
 
   #forget(reason: string | null): void {
     localStorage.removeItem(TOKEN);
+    preferences.belongTo(null);
     this.current?.close();
     this.current = null;
     this.reason = reason;
