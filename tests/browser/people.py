@@ -27,7 +27,8 @@ class People:
         :param options: of the browser context, e.g. ``viewport``.
         """
         window = await self.window(name or f"Person {next(self._numbers)}", **options)
-        await window.sign_up(f"{uuid.uuid4().hex}@example.org")
+        first = "".join(filter(str.isalnum, window.name.split()[0])) or "somebody"
+        await window.sign_up(f"{first.lower()}.{uuid.uuid4().hex[:8]}@example.org")
         return window
 
     async def window(self, name: str, **options: Any) -> Window:

@@ -38,7 +38,7 @@ async def test_axe_finds_nothing_in_light_and_dark_and_on_a_phone(
     window = await stories.ALL[name](people, upstream)
     faults = []
     for scheme in ("light", "dark"):
-        await window.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        await window.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         faults += [f"{scheme}: {fault}" for fault in await _faults(window)]
     await window.page.set_viewport_size({"width": 390, "height": 844})
     faults += [f"phone: {fault}" for fault in await _faults(window)]
