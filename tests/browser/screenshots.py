@@ -83,13 +83,14 @@ async def _draw(browser: Browser, name: str, story: Story, folder: Path) -> None
                 await window.page.emulate_media(color_scheme=look.scheme)
                 await window.page.set_viewport_size({"width": look.width, "height": look.height})
                 await window.page.mouse.move(look.width - 3, look.height - 3)
-                # The side bar glides out of the way; everything else stands still.
+                # The side bar glides out of the way; the name at a cursor is there for seconds.
                 await window.page.evaluate(
-                    "Promise.all(document.getAnimations().filter((a) => "
-                    "a.effect.getComputedTiming().iterations === 1).map((a) => a.finished))"
+                    "Promise.all(document.getAnimations().filter(({ effect }) => "
+                    "!effect.pseudoElement && effect.getComputedTiming().iterations === 1)"
+                    ".map((animation) => animation.finished))"
                 )
                 picture = folder / f"{name}-{look.name}.png"
-                await window.page.screenshot(path=picture, animations="disabled", caret="hide")
+                await window.page.screenshot(path=picture, caret="hide")
                 print(picture)
             for other in people.windows:
                 other.problems.clear()
