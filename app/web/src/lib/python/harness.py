@@ -3,6 +3,7 @@
 import ast
 import base64
 import builtins
+import contextlib
 import json
 import linecache
 import sys
@@ -75,7 +76,7 @@ def _explain(error):
     told.stack = traceback.StackSummary.from_list(own)
     lines = list(told.format())
     if isinstance(error, ModuleNotFoundError):
-        lines.append("Only the standard library of Python is there; packages cannot be installed.\n")
+        lines.append("Only the standard library is there; packages cannot be installed.\n")
     return "".join(lines)
 
 
@@ -90,7 +91,8 @@ async def run(code, show):
                 print(value if isinstance(value, str) else repr(value))
             else:
                 sys.stdout.flush()
-                show("data:image/%s;base64,%s" % picture)
+                kind, data = picture
+                show(f"data:image/{kind};base64,{data}")
 
     sys.stdout.reconfigure(line_buffering=True)
     sys.stderr.reconfigure(line_buffering=True)
@@ -113,8 +115,7 @@ async def run(code, show):
         ok = False
         sys.stderr.write(_explain(error))
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # The program may have closed it, or put something else in its place.
+        with contextlib.suppress(Exception):
             stream.flush()
-        except Exception:
-            pass
-    return '{"ok": %s, "value": %s}' % ("true" if ok else "false", result)
+    return f'{{"ok": {json.dumps(ok)}, "value": {result}}}'
