@@ -63,14 +63,16 @@ function readPersonal(userId: string | null): Personal {
 }
 
 class Preferences {
-  theme: Theme = $state(readTheme());
+  theme: Theme = $state('system');
   /** Id of the model chosen last. */
   model: string | null = $state(null);
   modelServers: ModelServer[] = $state.raw([]);
   toolServers: ToolServer[] = $state.raw([]);
   #owner: string | null = null;
 
-  constructor() {
+  /** Take up what this browser has kept, and keep what changes. Once, when the page starts. */
+  start(): void {
+    this.theme = readTheme();
     $effect.root(() => {
       $effect(() => {
         document.documentElement.dataset['theme'] = this.theme;
