@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.parse
 import uuid
@@ -12,6 +13,7 @@ from playwright.async_api import Locator, expect
 from tests.browser.people import People
 from tests.browser.toolserver import running_tool_server
 from tests.browser.window import Window
+from tests.support.server import RunningServer
 from tests.support.upstream import Upstream, tokens
 
 
@@ -38,6 +40,38 @@ async def test_an_input_is_answered_and_a_double_click_answers_once(people: Peop
     await expect(ann.dialog("Colour")).to_be_visible()
     await ann.page.keyboard.press("Escape")
     await ann.answered("the user cancelled")
+
+
+async def test_a_password_is_not_shown_and_goes_to_who_asked(
+    people: People, server: RunningServer
+) -> None:
+    ann = await people.join()
+    await ann.ask("Hello")
+    await ann.answered("Hello")
+    [session] = server.services.hub.sessions.values()
+    # As a tool outside the server asks, with the person's token.
+    called = asyncio.ensure_future(
+        ann.page.evaluate(
+            """async (session_id) => {
+              const headers = {
+                'content-type': 'application/json',
+                authorization: `Bearer ${localStorage.getItem('token')}`,
+              };
+              const chat = `/api/v1/chats/${location.pathname.split('/').at(-1)}`;
+              const { history } = (await (await fetch(chat, { headers })).json()).chat;
+              const data = { title: 'Vault', message: 'The password?', type: 'password' };
+              const body = JSON.stringify({ session_id, type: 'input', data });
+              const path = `${chat}/messages/${history.currentId}/call`;
+              return (await fetch(path, { method: 'POST', headers, body })).json();
+            }""",
+            session.sid,
+        )
+    )
+    field = ann.dialog("Vault").get_by_label("The password?")
+    await expect(field).to_have_attribute("type", "password")
+    await field.fill("open sesame")
+    await ann.dialog("Vault").get_by_role("button", name="Send answer").click()
+    assert await called == {"result": "open sesame"}
 
 
 async def test_a_question_waits_while_the_connection_is_away(people: People) -> None:
