@@ -71,3 +71,21 @@ test('pictures from elsewhere become links, pictures in the text stay pictures',
   expect(html('![a cat](https://evil.example/?q=secret)').html).not.toContain('<img');
   expect(html('![dot](data:image/png;base64,iVBORw0KGgo=)').html).toContain('<img');
 });
+
+test.each([
+  ['quotes', `${'>'.repeat(20_000)} deep`],
+  ['quotes with spaces', `${'> '.repeat(20_000)}deep`],
+  ['lists', Array.from({ length: 500 }, (_, level) => `${' '.repeat(level * 2)}- x`).join('\n')],
+  ['brackets', '['.repeat(20_000)],
+  ['pictures', '!['.repeat(10_000)],
+  ['a list in quotes', `${'> - '.repeat(5_000)}deep`],
+])('%s that are nested absurdly deep break nothing', (_name, text) => {
+  for (const live of [true, false]) {
+    const list = new BlockList();
+    for (let at = 0; at < text.length; at += Math.ceil(text.length / 5)) {
+      list.update(text.slice(0, at), true);
+    }
+    expect(list.update(text, live).length).toBeGreaterThan(0);
+    expect(list.update(`${text}\n\nafter`, live).length).toBeGreaterThan(0);
+  }
+});

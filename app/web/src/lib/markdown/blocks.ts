@@ -18,6 +18,10 @@ export type Block =
 
 const OPEN = 2;
 
+// Beyond 40 levels of quotes, or 80 columns before a list's item.
+const DEEP_QUOTE = /^((?:[ \t]*>){40})(?:[ \t]*>)+/gm;
+const DEEP_ITEM = /^([ \t]{80})[ \t]+(?=(?:[-*+]|\d{1,9}[.)])[ \t])/gm;
+
 const { defaults: options } = new Marked({ gfm: true, breaks: true, renderer });
 const { defaults: plainOptions } = new Marked({ gfm: true, breaks: true, renderer: plainHtml });
 
@@ -38,7 +42,16 @@ export class BlockList {
    * @param live whether more text may follow
    */
   update(text: string, live: boolean): Block[] {
-    const source = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+    try {
+      return this.#read(tamed(text), live);
+    } catch {
+      // The library gave up (nested too deeply for its recursion): as text it can be read, too.
+      this.#reset();
+      return [{ kind: 'code', language: '', code: text, open: live }];
+    }
+  }
+
+  #read(source: string, live: boolean): Block[] {
     if (!source.startsWith(this.#settledText)) this.#reset();
     const rest = source.slice(this.#settledText.length);
     const lexer = new Lexer(this.#options);
@@ -75,6 +88,13 @@ export class BlockList {
     this.#settledText = '';
     this.#links = Object.create(null) as Lexer['tokens']['links'];
   }
+}
+
+/** Without what no reader needs and the library takes for ever to read: absurdly deep nesting. */
+function tamed(text: string): string {
+  return (text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text)
+    .replace(DEEP_QUOTE, '$1')
+    .replace(DEEP_ITEM, '$1');
 }
 
 /**
