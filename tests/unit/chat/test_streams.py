@@ -168,9 +168,12 @@ async def test_settling_appends_only_the_tail() -> None:
     await until(lambda: store.content == "one two ")
     stream.append("three")
     await end(stream)
-    assert texts == [("one ", False), ("two ", False), ("three", False)]
+    # The timer may come between the last token and the end, which then has no tail to write.
+    assert [text for text, _ in texts if text] == ["one ", "two ", "three"]
+    assert not any(whole for _, whole in texts)
+    assert store.content == "one two three"
     assert store.ending == Ending("finished")
-    assert stream.writes == store.writes == 3
+    assert stream.writes == store.writes == len(texts) <= 4
 
 
 async def test_writes_do_not_grow_with_tokens() -> None:
