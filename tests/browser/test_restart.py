@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from tests.browser.channels import message, new_channel, say
+from tests.browser.notes import new_note, same, saved, share, text, typed
 from tests.browser.people import People
 from tests.browser.process import ServerProcess, running_process
 
@@ -58,6 +60,47 @@ async def test_a_chat_goes_on_after_a_restart(
     await ann.field("Message").press("Enter")
     await ann.answered("written while it was away")
     assert await ann.page.evaluate(_MARKED) == "never reloaded"
+
+
+async def test_a_note_and_a_channel_go_on_after_a_crash(
+    crowd: People, process: ServerProcess
+) -> None:
+    ann, ben = await crowd.join("Ann Archer"), await crowd.join("Ben Baker")
+    note = await new_note(ann, "Plans")
+    await share(ann, "Ben Baker", "write")
+    await ben.page.goto(note)
+    await typed(ann, "Before. ")
+    await expect(text(ben)).to_contain_text("Before.")
+    talk = await crowd.second_window(ann)
+    channel = await new_channel(talk, "garden")
+    listening = await crowd.second_window(ben)
+    await listening.page.goto(channel)
+    await say(talk, "garden", "said before")
+    await expect(message(listening, "said before")).to_be_visible()
+    windows = (ann, ben, talk, listening)
+    for window in windows:
+        await window.page.evaluate(_MARK)
+
+    await process.stop(signal.SIGKILL)
+    for window in windows:
+        await expect(window.connection).to_have_attribute("data-status", "reconnecting")
+    await typed(ann, "Ann wrote on. ")
+    await typed(ben, "Ben wrote on. ")
+    await talk.field("Message #garden").fill("typed meanwhile")
+    await process.start()
+
+    for window in windows:
+        await window.connected()
+    await saved(ann)
+    await saved(ben)
+    shown = await same(ann, ben)
+    for words in ("Before.", "Ann wrote on.", "Ben wrote on."):
+        assert shown.count(words) == 1, shown
+    await talk.field("Message #garden").press("Enter")
+    await expect(message(listening, "typed meanwhile")).to_have_count(1)
+    await expect(message(listening, "said before")).to_have_count(1)
+    for window in windows:
+        assert await window.page.evaluate(_MARKED) == "never reloaded"
 
 
 async def test_a_connection_that_is_cut_is_recovered_without_a_gap(
