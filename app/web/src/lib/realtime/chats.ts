@@ -11,6 +11,7 @@ import type { Connection } from './connection';
 import type { ChatEntry, ChatEvent } from './contract';
 
 const PAGE = 40;
+const LISTED = new Set(['chat:title', 'chat:tags', 'chat:active', 'chat:list']);
 
 export class ChatDirectory {
   entries: ChatEntry[] = [];
@@ -23,6 +24,7 @@ export class ChatDirectory {
   readonly #off: (() => void)[];
   #open: string | null = null;
   #reading = 0; // number of the newest reading: older ones that come late are dropped
+  #outdated = false; // whether something happened since the reading began
 
   constructor(connection: Connection, api: Api) {
     this.#api = api;
@@ -44,14 +46,17 @@ export class ChatDirectory {
     this.#listeners.clear();
   }
 
-  /** Read the first page again. */
+  /** Read the first page again; once more if something happened meanwhile. */
   async refresh(): Promise<void> {
     const number = ++this.#reading;
-    const page = await this.#api.chats(this.query, { limit: PAGE });
-    if (number !== this.#reading) return;
-    this.entries = page;
-    this.more = page.length === PAGE;
-    this.#tell();
+    do {
+      this.#outdated = false;
+      const page = await this.#api.chats(this.query, { limit: PAGE });
+      if (number !== this.#reading) return;
+      this.entries = page;
+      this.more = page.length === PAGE;
+      this.#tell();
+    } while (this.#outdated);
   }
 
   async loadMore(): Promise<void> {
@@ -93,6 +98,7 @@ export class ChatDirectory {
   }
 
   #take({ chat_id: id, data }: ChatEvent): void {
+    this.#outdated ||= LISTED.has(data.type);
     switch (data.type) {
       case 'chat:title':
         this.#change(id, (entry) => ({ ...entry, title: data.data }));
