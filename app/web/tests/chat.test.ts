@@ -70,6 +70,18 @@ test('a room that is opened at any moment of an answer ends with the same', asyn
   }
 });
 
+test('a room that is opened before there is a connection is read when there is one', async () => {
+  const { person, api, room } = await scene();
+  await room.ask('hello there', { model: 'echo' });
+  await answered(room);
+  const connection = new Connection(url, person.token, config);
+  connections.push(connection);
+  const early = new ChatRoom(connection, api, room.id);
+  expect(connection.connected).toBe(false);
+  await early.open();
+  expect((await answered(early)).content).toBe('hello there');
+});
+
 test('another page of the same person shows what is asked here', async () => {
   const { person, api, room } = await scene();
   const other = new ChatRoom(await connect(url, person), api, room.id);

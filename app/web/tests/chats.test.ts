@@ -1,5 +1,5 @@
 import { afterAll, expect, inject, test } from 'vitest';
-import { Api, ChatDirectory, ChatRoom, Connection } from '$lib/realtime';
+import { Api, ApiError, ChatDirectory, ChatRoom, Connection } from '$lib/realtime';
 import { signUp, until } from './server';
 
 const url = inject('url');
@@ -65,6 +65,21 @@ test('what happens while the list is being read is not lost', async () => {
   release();
   await refreshed;
   await until(() => here.directory.entries[0]?.active === false, 'not being answered', 2_000);
+});
+
+test('a reading of its own that fails is tried again, and nothing is left unhandled', async () => {
+  const here = await scene();
+  const room = await chatIn(here);
+  const read = here.api.chats;
+  let failures = 0;
+  here.api.chats = (...args) => {
+    if (failures > 0) return read(...args);
+    failures += 1;
+    return Promise.reject(new ApiError('unreachable', 'The server cannot be reached.', 0));
+  };
+  await room.ask('hello there', { model: 'echo' });
+  await until(() => here.directory.entries.some((each) => each.id === room.id), 'in the list');
+  expect(failures).toBe(1);
 });
 
 test('renamed and deleted elsewhere is so here', async () => {

@@ -34,8 +34,7 @@ export class OpenChat {
 
   async open(): Promise<void> {
     try {
-      await this.room.open();
-      this.phase = 'ready';
+      await this.room.open(); // what it holds is shown when it says so
     } catch (error) {
       const code = (error as { code?: string }).code;
       if (code === 'not_found' || code === 'bad_payload') this.phase = 'gone';

@@ -57,7 +57,10 @@ export class ChatRoom {
     this.id = id;
   }
 
-  /** Read the chat and follow it. Opens again by itself whenever that is needed. */
+  /**
+   * Read the chat and follow it. Opens again by itself whenever that is needed; without a connection
+   * it is read when there is one.
+   */
   async open(): Promise<void> {
     this.#off.push(
       this.#connection.onchat((event) => {
@@ -68,7 +71,8 @@ export class ChatRoom {
       }),
     );
     this.#usage = setInterval(() => this.#reportUsage(), USAGE_EVERY_MS);
-    await this.#load();
+    if (this.#connection.connected) await this.#load();
+    else this.#stale = true;
   }
 
   close(): void {

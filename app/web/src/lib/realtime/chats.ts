@@ -11,6 +11,7 @@ import type { Connection } from './connection';
 import type { ChatEntry, ChatEvent } from './contract';
 
 const PAGE = 40;
+const RETRY_MS = 2_000;
 const LISTED = new Set(['chat:title', 'chat:tags', 'chat:active', 'chat:list']);
 
 export class ChatDirectory {
@@ -19,19 +20,23 @@ export class ChatDirectory {
   more = false;
   query = '';
 
+  readonly #connection: Connection;
   readonly #api: Api;
   readonly #listeners = new Set<() => void>();
   readonly #off: (() => void)[];
   #open: string | null = null;
   #reading = 0; // number of the newest reading: older ones that come late are dropped
+  #stale = false; // whether it could not be read when that was needed
+  #closed = false;
   #outdated = false; // whether something happened since the reading began
 
   constructor(connection: Connection, api: Api) {
+    this.#connection = connection;
     this.#api = api;
     this.#off = [
       connection.onchat((event) => this.#take(event)),
       connection.onconnect((recovered) => {
-        if (!recovered) void this.refresh();
+        if (!recovered || this.#stale) void this.#reread();
       }),
     ];
   }
@@ -42,6 +47,7 @@ export class ChatDirectory {
   }
 
   close(): void {
+    this.#closed = true;
     for (const off of this.#off) off();
     this.#listeners.clear();
   }
@@ -97,6 +103,20 @@ export class ChatDirectory {
     this.#drop(id);
   }
 
+  /** Read of ourselves: nobody waits for it, and what fails is tried again. */
+  async #reread(): Promise<void> {
+    this.#stale = true;
+    try {
+      await this.refresh();
+      this.#stale = false;
+    } catch {
+      // Without a connection the next one reads.
+      if (!this.#closed && this.#connection.connected) {
+        setTimeout(() => void this.#reread(), RETRY_MS);
+      }
+    }
+  }
+
   #take({ chat_id: id, data }: ChatEvent): void {
     this.#outdated ||= LISTED.has(data.type);
     switch (data.type) {
@@ -108,7 +128,7 @@ export class ChatDirectory {
         break;
       case 'chat:active': {
         const { active } = data.data;
-        if (active && !this.entries.some((entry) => entry.id === id)) void this.refresh();
+        if (active && !this.entries.some((entry) => entry.id === id)) void this.#reread();
         else this.#change(id, (entry) => this.#touched(entry, active), active);
         break;
       }
