@@ -175,17 +175,8 @@ async def notes(people: People, upstream: Upstream) -> Window:
 
 
 async def _make_note(window: Window, title: str, text: str) -> str:
-    note_id: str = await window.page.evaluate(
-        """async ([title, md]) => (await (await fetch('/api/v1/notes/create', {
-          method: 'POST',
-          headers: {
-            'content-type': 'application/json',
-            authorization: `Bearer ${localStorage.getItem('token')}`,
-          },
-          body: JSON.stringify({ title, data: { content: { md } } }),
-        })).json()).id""",
-        [title, text],
-    )
+    form = {"title": title, "data": {"content": {"md": text}}}
+    note_id: str = (await window.http("POST", "/api/v1/notes/create", form))["id"]
     return note_id
 
 

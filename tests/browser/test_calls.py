@@ -50,23 +50,11 @@ async def test_a_password_is_not_shown_and_goes_to_who_asked(
     await ann.answered("Hello")
     [session] = server.services.hub.sessions.values()
     # As a tool outside the server asks, with the person's token.
-    called = asyncio.ensure_future(
-        ann.page.evaluate(
-            """async (session_id) => {
-              const headers = {
-                'content-type': 'application/json',
-                authorization: `Bearer ${localStorage.getItem('token')}`,
-              };
-              const chat = `/api/v1/chats/${location.pathname.split('/').at(-1)}`;
-              const { history } = (await (await fetch(chat, { headers })).json()).chat;
-              const data = { title: 'Vault', message: 'The password?', type: 'password' };
-              const body = JSON.stringify({ session_id, type: 'input', data });
-              const path = `${chat}/messages/${history.currentId}/call`;
-              return (await fetch(path, { method: 'POST', headers, body })).json();
-            }""",
-            session.sid,
-        )
-    )
+    chat, message = await ann.open_chat()
+    data = {"title": "Vault", "message": "The password?", "type": "password"}
+    call = {"session_id": session.sid, "type": "input", "data": data}
+    path = f"{chat}/messages/{message['id']}/call"
+    called = asyncio.ensure_future(ann.http("POST", path, call))
     field = ann.dialog("Vault").get_by_label("The password?")
     await expect(field).to_have_attribute("type", "password")
     await field.fill("open sesame")
@@ -207,21 +195,9 @@ async def test_a_block_of_python_can_be_run_by_hand(people: People) -> None:
 
 async def emit(window: Window, kind: str, data: object) -> None:
     """As a tool outside the server: an event of the last message."""
-    await window.page.evaluate(
-        """async ([type, data]) => {
-          const headers = {
-            'content-type': 'application/json',
-            authorization: `Bearer ${localStorage.getItem('token')}`,
-          };
-          const chat = `/api/v1/chats/${location.pathname.split('/').at(-1)}`;
-          const { history } = (await (await fetch(chat, { headers })).json()).chat;
-          const path = `${chat}/messages/${history.currentId}/event`;
-          const body = JSON.stringify({ type, data });
-          const answer = await fetch(path, { method: 'POST', headers, body });
-          if (!answer.ok) throw new Error(await answer.text());
-        }""",
-        [kind, data],
-    )
+    chat, message = await window.open_chat()
+    event = {"type": kind, "data": data}
+    await window.http("POST", f"{chat}/messages/{message['id']}/event", event)
 
 
 async def test_embeds_show_markup_and_run_no_script(people: People) -> None:

@@ -10,7 +10,6 @@ from playwright.async_api import Request, expect
 
 from tests.browser.people import People
 from tests.browser.window import Window
-from tests.support.server import RunningServer
 from tests.support.upstream import Upstream, tokens
 
 # Each would set `window.hacked`, open a dialog, or fetch from `evil.example`.
@@ -118,35 +117,16 @@ def _events(value: str) -> list[dict[str, Any]]:
 
 @pytest.mark.settings(echo_delay_ms=1)
 async def test_hostile_events_of_tools_are_text_and_break_nothing(
-    people: People, server: RunningServer
+    people: People,
 ) -> None:
     ann = await people.join()
     await ann.ask("Hello")
     await ann.answered("Hello")
     asked = _watch(ann)
-    chat_id = ann.page.url.rsplit("/", 1)[1]
-    rows = await server.services.chat.chats.get(await _owner(server, ann), chat_id)
-    message_id = rows["chat"]["history"]["currentId"]
+    chat, message = await ann.open_chat()
     for event in _events(HTML_NAME):
-        path = f"/api/v1/chats/{chat_id}/messages/{message_id}/event"
-        status = await ann.page.evaluate(
-            """async ([path, event]) => (await fetch(path, {
-              method: 'POST',
-              headers: {
-                'content-type': 'application/json',
-                authorization: `Bearer ${localStorage.getItem('token')}`,
-              },
-              body: JSON.stringify(event),
-            })).status""",
-            [path, event],
-        )
-        assert status == 200, event
+        assert await ann.http("POST", f"{chat}/messages/{message['id']}/event", event) is True
     await _unharmed(ann, asked)
     # It still works.
     await ann.ask(f"Still here {uuid.uuid4().hex}")
     await ann.answered("Still here")
-
-
-async def _owner(server: RunningServer, window: Window) -> Any:
-    token = await window.page.evaluate("() => localStorage.getItem('token')")
-    return await server.services.identity.authenticate(token, allow_api_key=False)

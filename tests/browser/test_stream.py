@@ -80,15 +80,7 @@ async def test_a_long_answer_stays_smooth_and_memory_flat(
     figures = await watch(ann, [*quarters, lambda: ann.answered("", "finished")])
     print(figures)
     # In the database, on the page: every token, once.
-    stored = await ann.page.evaluate(
-        """async () => {
-          const id = location.pathname.split('/').at(-1);
-          const headers = { authorization: `Bearer ${localStorage.getItem('token')}` };
-          const chat = await (await fetch(`/api/v1/chats/${id}`, { headers })).json();
-          const { messages, currentId } = chat.chat.history;
-          return messages[currentId].content;
-        }"""
-    )
-    assert stored == whole
+    _, message = await ann.open_chat()
+    assert message["content"] == whole
     assert statistics.median(figures.frames) >= LEAST_FRAMES, figures
     assert figures.memory[-1] - figures.memory[0] <= MOST_GROWTH, figures

@@ -33,6 +33,19 @@ PASSWORD = "correct horse"
 # What Chromium says of every response that is an error, and of connections that are cut.
 _EXPECTED = ("Failed to load resource", "WebSocket connection to", "net::ERR_")
 
+_FETCH = """async ([method, path, body]) => {
+  const answer = await fetch(path, {
+    method,
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${localStorage.getItem('token')}`,
+    },
+    ...(body === null ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+  return answer.json();
+}"""
+
 
 async def launch(playwright: Playwright) -> Browser:
     """Start Debian's Chromium.
@@ -124,6 +137,20 @@ class Window:
         await expect(answer).to_have_attribute("data-state", state)
         await expect(answer).to_contain_text(text)
         return answer
+
+    async def http(self, method: str, path: str, body: Any = None) -> Any:
+        """A request with the person's token, as a program of theirs would send it.
+
+        :returns: the answer's JSON.
+        :raises playwright.async_api.Error: it was refused; with the answer.
+        """
+        return await self.page.evaluate(_FETCH, [method, path, body])
+
+    async def open_chat(self) -> tuple[str, dict[str, Any]]:
+        """The path of the chat that is open, and its current message as the server has it."""
+        path = f"/api/v1/chats/{self.page.url.rsplit('/', 1)[1]}"
+        history = (await self.http("GET", path))["chat"]["history"]
+        return path, history["messages"][history["currentId"]]
 
     async def open(self, section: str) -> None:
         """Go to Chats, Channels or Notes."""
