@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from heliograph.errors import ConfigurationError
@@ -20,7 +29,9 @@ Transport = Literal["websocket", "polling"]
 class Settings(BaseSettings):
     """One process's configuration. Field names are the variables' names in lower case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", frozen=True, env_ignore_empty=True, populate_by_name=True
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -79,8 +90,72 @@ class Settings(BaseSettings):
         ("websocket", "polling"),
         description="Transports offered while websockets are on, comma-separated.",
     )
-    websocket_manager: Literal[""] = Field(
-        "", description="Empty: one process with its state in memory."
+    websocket_manager: Literal["", "redis"] = Field(
+        "",
+        description="Empty: one process with its state in memory. `redis`: any number of "
+        "replicas, which share it.",
+    )
+    websocket_redis_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("websocket_redis_url", "redis_url"),
+        description="`redis://` or `rediss://[user:password@]host:port/db`; with Sentinel the "
+        "host is the master's name. Falls back to `REDIS_URL`.",
+    )
+    websocket_redis_cluster: bool = Field(
+        False,
+        validation_alias=AliasChoices("websocket_redis_cluster", "redis_cluster"),
+        description="Redis Cluster; the URL names any node. Falls back to `REDIS_CLUSTER`.",
+    )
+    websocket_sentinel_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("websocket_sentinel_hosts", "redis_sentinel_hosts"),
+        description="Sentinels, `host[:port]`, comma-separated. Falls back to "
+        "`REDIS_SENTINEL_HOSTS`.",
+    )
+    websocket_sentinel_port: int = Field(
+        26379,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("websocket_sentinel_port", "redis_sentinel_port"),
+        description="Port of Sentinels named without one. Falls back to `REDIS_SENTINEL_PORT`.",
+    )
+    websocket_redis_lock_timeout: float = Field(
+        60.0, gt=0, description="Expiry of locks in Redis, s."
+    )
+    redis_key_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] = Field(
+        "heliograph", description="Every key and channel in Redis starts with it."
+    )
+    redis_sentinel_password: SecretStr = Field(
+        SecretStr(""), description="Password of the Sentinels themselves."
+    )
+    redis_sentinel_max_retry_count: int = Field(
+        2, ge=0, description="Attempts of `SentinelRedisProxy` after the first."
+    )
+    redis_reconnect_delay: float = Field(
+        100.0, ge=0, description="Pause of `SentinelRedisProxy` between attempts, ms."
+    )
+    redis_socket_connect_timeout: float = Field(
+        2.0, gt=0, description="Deadline for connecting to Redis, s."
+    )
+    redis_socket_timeout: float = Field(
+        2.0, gt=0, description="Silence after which a Redis server counts as hung, s."
+    )
+    redis_health_check_interval: float = Field(
+        1.0, gt=0, description="How often Redis is asked whether it lives, s."
+    )
+    redis_tls_ca_file: str = Field(
+        "", description="Certificates that `rediss://` is verified with; empty: the system's."
+    )
+    delivery_durability: Literal["memory", "replicated"] = Field(
+        "memory",
+        description="`replicated`: an event is shown and acknowledged only after a replica of "
+        "Redis has it.",
+    )
+    delivery_deadline_seconds: float = Field(
+        15.0, gt=0, description="How long a publish waits for Redis before it fails, s."
+    )
+    replica_lease_seconds: float = Field(
+        15.0, ge=1, description="A replica silent for so long is dead to the others, s."
     )
     always_connect: bool = Field(
         False, description="Admit sockets without a token; they must send `user-join`."
@@ -137,13 +212,19 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(";") if part.strip())
         return value
 
-    @field_validator("websocket_manager", mode="before")
+    @field_validator("websocket_sentinel_hosts", mode="before")
     @classmethod
-    def _one_process_only(cls, value: object) -> object:
-        if value:
-            raise ValueError(
-                f"{value!r} is not available: this version runs as one process; leave it unset"
-            )
+    def _split_hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("websocket_redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and (urlsplit(url).scheme not in ("redis", "rediss") or not urlsplit(url).hostname):
+            raise ValueError("must be redis://host:port/db or rediss://host:port/db")
         return value
 
     @field_validator("webui_secret_key")
@@ -160,11 +241,25 @@ class Settings(BaseSettings):
             raise ValueError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE")
         if (self.jwt_issuer or self.jwt_audience) and not self.jwt_jwks_url:
             raise ValueError("JWT_ISSUER and JWT_AUDIENCE need JWT_JWKS_URL")
+        if self.websocket_manager == "redis":
+            self._redis_fits_together()
         if self.database_url and "+" not in self.database_url.split("://", 1)[0]:
             raise ValueError(
                 "DATABASE_URL needs an async driver: postgresql+asyncpg://… or sqlite+aiosqlite:///…"
             )
         return self
+
+    def _redis_fits_together(self) -> None:
+        url = self.websocket_redis_url.get_secret_value()
+        if not url:
+            # Never memory instead: a split fleet that looks healthy is worse than a refusal.
+            raise ValueError("WEBSOCKET_MANAGER=redis needs WEBSOCKET_REDIS_URL (or REDIS_URL)")
+        if self.websocket_redis_cluster and self.websocket_sentinel_hosts:
+            raise ValueError(
+                "WEBSOCKET_REDIS_CLUSTER and WEBSOCKET_SENTINEL_HOSTS exclude each other"
+            )
+        if self.websocket_redis_cluster and urlsplit(url).path.strip("/") not in ("", "0"):
+            raise ValueError("WEBSOCKET_REDIS_URL: Redis Cluster has database 0 only")
 
     @property
     def transports(self) -> list[str]:
@@ -189,6 +284,8 @@ def load_settings() -> Settings:
         for fault in error.errors():
             name = str(fault["loc"][0]).upper() if fault["loc"] else ""
             reason = fault["msg"].removeprefix("Value error, ")
-            given = f" (got {fault['input']!r})" if name and "got" not in reason else ""
+            field = Settings.model_fields.get(name.lower())
+            told = name and "got" not in reason and not (field and field.annotation is SecretStr)
+            given = f" (got {fault['input']!r})" if told else ""
             lines.append(f"{name}: {reason}{given}" if name else reason)
         raise ConfigurationError("\n".join(lines)) from None

@@ -17,7 +17,10 @@ BAD = {
     "PORT": "abc",
     "ENABLE_WEBSOCKET_SUPPORT": "perhaps",
     "WEBSOCKET_TRANSPORTS": "pigeon",
-    "WEBSOCKET_MANAGER": "redis",
+    "WEBSOCKET_MANAGER": "zookeeper",
+    "WEBSOCKET_REDIS_URL": "http://localhost",
+    "REDIS_KEY_PREFIX": "a b",
+    "DELIVERY_DURABILITY": "perhaps",
     "WEBSOCKET_SERVER_PING_INTERVAL": "0",
     "WEBSOCKET_EVENT_CALLER_TIMEOUT": "-1",
     "WEBUI_SECRET_KEY": "short",
@@ -84,3 +87,44 @@ def test_the_documented_table_is_the_present_one() -> None:
     page = Path(__file__).parents[3] / "docs" / "configuration.md"
     current = markdown_table() in page.read_text()
     assert current, "run `make docs`"
+
+
+REDIS = {"WEBSOCKET_MANAGER": "redis", "WEBSOCKET_REDIS_URL": "redis://localhost/0"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"WEBSOCKET_REDIS_URL": ""}, "WEBSOCKET_REDIS_URL"),
+        ({"WEBSOCKET_REDIS_CLUSTER": "True", "WEBSOCKET_SENTINEL_HOSTS": "s"}, "SENTINEL_HOSTS"),
+        (
+            {"WEBSOCKET_REDIS_CLUSTER": "True", "WEBSOCKET_REDIS_URL": "redis://a/1"},
+            "WEBSOCKET_REDIS_URL",
+        ),
+    ],
+)
+def test_redis_settings_that_exclude_each_other_are_refused(
+    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (REDIS | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=named):
+        load_settings()
+
+
+def test_redis_settings_fall_back_to_the_general_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBSOCKET_MANAGER", "redis")
+    monkeypatch.setenv("REDIS_URL", "redis://general/0")
+    monkeypatch.setenv("REDIS_SENTINEL_HOSTS", "one, two:26380")
+    settings = load_settings()
+    assert settings.websocket_redis_url.get_secret_value() == "redis://general/0"
+    assert settings.websocket_sentinel_hosts == ("one", "two:26380")
+    monkeypatch.setenv("WEBSOCKET_REDIS_URL", "redis://own/0")
+    assert load_settings().websocket_redis_url.get_secret_value() == "redis://own/0"
+
+
+def test_a_password_in_a_refused_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBSOCKET_REDIS_URL", "http://user:hunter2@host")
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+    assert "hunter2" not in str(refusal.value)
