@@ -15,6 +15,14 @@ from blockbuster import blockbuster_ctx
 from heliograph.settings import Settings
 from heliograph.store import Database, migrate
 from tests.support.postgres import postgres_server
+from tests.support.redis import (
+    Cluster,
+    Sentinel,
+    Standalone,
+    redis_cluster,
+    redis_sentinel,
+    redis_standalone,
+)
 from tests.support.server import RunningServer, serve
 
 
@@ -54,6 +62,35 @@ def postgres() -> Iterator[str]:
         asyncio.run(_create_database(url, "template", "template1"))
         asyncio.run(_migrate(f"{url}/template"))
         yield url
+
+
+# Shared by the tests of a worker, which keep apart by `redis_prefix`. A test that breaks a
+# server starts one of its own.
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Standalone]:
+    """One Redis."""
+    with redis_standalone() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session", name="redis_sentinel")
+def _redis_sentinel() -> Iterator[Sentinel]:
+    """A Redis with two replicas under three Sentinels."""
+    with redis_sentinel() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session", name="redis_cluster")
+def _redis_cluster() -> Iterator[Cluster]:
+    """A Redis Cluster of three masters with a replica each."""
+    with redis_cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def redis_prefix() -> str:
+    """A ``REDIS_KEY_PREFIX`` of this test."""
+    return f"test-{uuid.uuid4().hex[:12]}"
 
 
 async def _create_database(url: str, name: str, template: str) -> None:
