@@ -7,6 +7,7 @@ removes the temporary folders. (``PR_SET_PDEATHSIG`` would fire when the startin
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import random
@@ -42,13 +43,15 @@ _watching = threading.Lock()
 
 @functools.cache
 def _watcher() -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    watcher = subprocess.Popen(
         [sys.executable, "-S", "-c", _WATCHER],
         stdin=subprocess.PIPE,
         text=True,
         bufsize=1,
         start_new_session=True,
     )
+    atexit.register(watcher.communicate)
+    return watcher
 
 
 def _watch(action: str, what: object) -> None:
