@@ -30,9 +30,14 @@ def user_room(user_id: str) -> str:
     return f"user:{user_id}"
 
 
+Hear = Callable[[dict[str, Any]], None]
+"""What a listener does with an instruction in its room. Must not block."""
+
+
 @dataclass(slots=True)
 class _Room:
     members: dict[str, Session] = field(default_factory=dict)
+    listeners: list[Hear] = field(default_factory=list)
     position: Position | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -109,7 +114,7 @@ class Hub:
         if room is None or session.sid not in room.members:
             return
         del room.members[session.sid]
-        if not room.members:
+        if not room.members and not room.listeners:
             self._in_background(self._tidy(name, room))
 
     def leave_all(self, session: Session) -> None:
@@ -122,7 +127,7 @@ class Hub:
             await self._unsubscribe_if_empty(name, room)
 
     async def _unsubscribe_if_empty(self, name: str, room: _Room) -> None:
-        if not room.members and self._rooms.get(name) is room:
+        if not room.members and not room.listeners and self._rooms.get(name) is room:
             await self.broker.unsubscribe(name)
             del self._rooms[name]
 
@@ -152,6 +157,33 @@ class Hub:
     def of_user(self, user_id: str) -> Iterable[Session]:
         """This replica's sessions of a user."""
         return self.members(user_room(user_id))
+
+    # -- instructions between replicas -----------------------------------------------
+
+    async def listen(self, name: str, hear: Hear) -> None:
+        """Let ``hear`` have every instruction in the room from now on, in order. The room has
+        no clients for that, or may have some: events are theirs, instructions reach both."""
+        while True:
+            room = self._rooms.setdefault(name, _Room())
+            async with room.changing:
+                if self._rooms.get(name) is not room:
+                    continue  # its last member left while we waited
+                if room.position is None:
+                    room.position = await self.broker.subscribe(name)
+                room.listeners.append(hear)
+                return
+
+    async def unlisten(self, name: str, hear: Hear) -> None:
+        """Let ``hear`` have no more of them; no effect if it did not listen."""
+        room = self._rooms.get(name)
+        if room is not None and hear in room.listeners:
+            room.listeners.remove(hear)
+            await self._tidy(name, room)
+
+    async def instruct(self, name: str, instruction: dict[str, Any]) -> None:
+        """Send an instruction to all who listen to the room, on every replica. It is logged
+        like any durable event, so a listener cut off for a moment gets it late."""
+        await self.broker.publish(name, Frame.instruction(**instruction))
 
     # -- orders to all replicas ------------------------------------------------------
 
@@ -205,6 +237,8 @@ class Hub:
             return
         if seq is not None:
             room.position = Position(room.position.epoch, seq)
+        if frame.control is not None:
+            _tell(room.listeners, frame.control)
         metrics.EVENTS_OUT.inc(len(room.members))
         for session in list(room.members.values()):
             if frame.control is None:
@@ -215,6 +249,15 @@ class Hub:
                 session.positions.advance(name, seq)
             if session.attached:
                 self.obey(session, frame.control)
+
+
+def _tell(listeners: list[Hear], instruction: dict[str, Any]) -> None:
+    for hear in list(listeners):
+        try:
+            hear(instruction)
+        except Exception:
+            # One that cannot deal with it keeps nobody else from it.
+            log.exception("room.listener_failed")
 
 
 def _no_one_to_put_out(session: Session, code: str, message: str) -> None:
