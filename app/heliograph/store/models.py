@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -105,10 +106,21 @@ class Message(Base):
     """A message of a chat.
 
     ``state``: ``streaming`` while in flight, then ``finished``, ``stopped``,
-    ``interrupted`` or ``error``. ``extra`` keeps fields that only clients read.
+    ``interrupted`` or ``error``. ``owner`` is the replica that writes it, or wrote it last;
+    what another one writes of its answer is refused. ``extra`` keeps fields that only
+    clients read.
     """
 
     __tablename__ = "messages"
+    __table_args__ = (
+        # Answers in flight are few among many; those of a dead replica are looked for.
+        Index(
+            "ix_messages_in_flight",
+            "owner",
+            postgresql_where=text("state = 'streaming'"),
+            sqlite_where=text("state = 'streaming'"),
+        ),
+    )
 
     chat_id: Mapped[str] = mapped_column(
         ForeignKey("chats.id", ondelete="CASCADE"), primary_key=True
@@ -118,7 +130,8 @@ class Message(Base):
     role: Mapped[str] = mapped_column(String(20))
     content: Mapped[str] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(String(200))
-    state: Mapped[str] = mapped_column(String(20), index=True)
+    state: Mapped[str] = mapped_column(String(20))
+    owner: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     extra: Mapped[dict[str, Any]]
     created_at: Mapped[int] = mapped_column(BigInteger)
@@ -152,7 +165,10 @@ class MessageItem(Base):
 
 
 class Channel(Base):
-    """A channel. A public one has every user as member, a private one its rows of members."""
+    """A channel. A public one has every user as member, a private one its rows of members.
+
+    ``seq`` counts its changes: their events leave in this order.
+    """
 
     __tablename__ = "channels"
 
@@ -161,6 +177,7 @@ class Channel(Base):
     name: Mapped[str] = mapped_column(String(200))
     description: Mapped[str | None] = mapped_column(Text)
     private: Mapped[bool] = mapped_column(Boolean)
+    seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
