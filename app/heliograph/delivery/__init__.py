@@ -12,6 +12,7 @@ from heliograph.delivery.lifecycle import Lifecycle
 from heliograph.delivery.memory import MemoryBroker
 from heliograph.delivery.protocol import WebSocketProtocol
 from heliograph.delivery.records import MemorySessionRecords
+from heliograph.delivery.redis_broker import RedisBroker
 from heliograph.delivery.server import Inbound, SocketServer
 from heliograph.delivery.session import Session
 
@@ -27,6 +28,7 @@ __all__ = [
     "MemorySessionRecords",
     "Position",
     "PositionLost",
+    "RedisBroker",
     "Session",
     "SocketServer",
     "WebSocketProtocol",

@@ -38,11 +38,15 @@ class PositionLost(Exception):
 Deliver = Callable[[str, int | None, Frame], None]
 """``(room, seq, frame)``; ``seq`` is ``None`` for a volatile frame. Must not block."""
 
+Reset = Callable[[str, Position], None]
+"""``(room, position)``: the room's log is another one from here on, and nobody can tell what
+is lacking. What follows is delivered as always. Must not block."""
+
 
 class Broker(Protocol):
     """Carries frames between replicas and keeps a short log per room."""
 
-    async def start(self, deliver: Deliver) -> None:
+    async def start(self, deliver: Deliver, reset: Reset) -> None:
         """Begin; frames of subscribed rooms go to ``deliver``."""
 
     async def stop(self) -> None:

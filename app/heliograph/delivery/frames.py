@@ -75,6 +75,8 @@ class Frame:
     :ivar skip_sid: a session that must not get it (the sender).
     :ivar skip_user: a user whose sessions must not get it.
     :ivar control: an instruction to the replicas instead of an event, see ``hub``.
+    :ivar tail: what follows ``body`` and the number that the broker gives to a frame made
+        with :meth:`numbered`; ``None`` for all others.
     """
 
     body: str
@@ -82,6 +84,7 @@ class Frame:
     skip_sid: str | None = None
     skip_user: str | None = None
     control: dict[str, Any] | None = None
+    tail: str | None = None
 
     @classmethod
     def event(
@@ -90,6 +93,21 @@ class Frame:
         """Encode an event."""
         text, attachments = encode([name, *args])
         return cls(text[:-1], attachments, skip_sid, skip_user)
+
+    @classmethod
+    def numbered(
+        cls, name: str, data: dict[str, Any], field: str, *, skip_sid: str | None = None
+    ) -> Frame:
+        """Encode an event whose ``data[field]`` is a number that is not known yet."""
+        text, attachments = encode([name, {**data, field: 0}])
+        return cls(text[:-3], attachments, skip_sid, tail="}")
+
+    def with_number(self, number: int) -> Frame:
+        """The event with its number."""
+        if self.tail is None:
+            return self
+        body = f"{self.body}{number}{self.tail}"
+        return Frame(body, self.attachments, self.skip_sid, self.skip_user)
 
     @classmethod
     def instruction(cls, **control: Any) -> Frame:

@@ -54,7 +54,7 @@ class Hub:
 
     async def start(self) -> None:
         """Begin to receive from the broker."""
-        await self.broker.start(self._deliver)
+        await self.broker.start(self._deliver, self._reset)
 
     async def stop(self) -> None:
         """Receive no more."""
@@ -249,6 +249,12 @@ class Hub:
                 session.positions.advance(name, seq)
             if session.attached:
                 self.obey(session, frame.control)
+
+    def _reset(self, name: str, position: Position) -> None:
+        """The room's log is another one: nobody can tell what its members lack."""
+        room = self._rooms.get(name)
+        if room is not None and room.position is not None:
+            room.position = position
 
 
 def _tell(listeners: list[Hear], instruction: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import deque
 
-from heliograph.delivery.broker import Deliver, Logged, Position, PositionLost
+from heliograph.delivery.broker import Deliver, Logged, Position, PositionLost, Reset
 from heliograph.delivery.frames import Frame
 
 MAX_FRAMES = 20_000
@@ -67,8 +67,9 @@ class MemoryBroker:
         self._epochs = itertools.count()
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def start(self, deliver: Deliver) -> None:
-        """Begin; frames of subscribed rooms go to ``deliver``."""
+    async def start(self, deliver: Deliver, reset: Reset) -> None:
+        """Begin; frames of subscribed rooms go to ``deliver``. No log is ever another one
+        while somebody is subscribed to it."""
         self._deliver = deliver
         self._sweeper = asyncio.create_task(self._sweep())
 

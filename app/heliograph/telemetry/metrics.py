@@ -23,6 +23,13 @@ SLOW_CONSUMERS = Counter(
     "heliograph_slow_consumers_closed", "Clients closed because they did not read."
 )
 RATE_LIMITED = Counter("heliograph_rate_limited_events", "Events refused: sent too fast.")
+BACKPLANE_LOST = Counter("heliograph_backplane_links_lost", "Connections to Redis that broke.")
+GAPS_REPAIRED = Counter(
+    "heliograph_gaps_repaired", "Times that missed frames of a room were read from its log."
+)
+EPOCHS_CHANGED = Counter(
+    "heliograph_epochs_changed", "Times that a room's log was found to be another one."
+)
 _SESSIONS = Gauge("heliograph_sessions", "Sessions of this replica, also those away for a moment.")
 
 

@@ -1,0 +1,425 @@
+"""The broker of many replicas: the guarantees of :mod:`heliograph.delivery.broker` in Redis.
+
+Every room has its own short log and sequence, appended to and published by one function;
+a replica is subscribed to the rooms of its members only. A subscriber that was away, or
+sees a gap, reads what it missed from the log before it delivers further, over the line on
+which the messages come, so that the two meet exactly. A log that is found to be another
+one (Redis lost its end, or all of it) is said, by ``reset``.
+
+Big frames do not go through pub/sub, whose buffers are bounded: the entry says where they
+are (claim check).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heliograph.backplane import RETRIED, Backplane, RedisRefused
+from heliograph.delivery.broker import Deliver, Logged, Position, PositionLost, Reset
+from heliograph.delivery.envelope import (
+    Entry,
+    decode_entry,
+    decode_frame,
+    encode_claim,
+    encode_frame,
+)
+from heliograph.delivery.frames import Frame
+from heliograph.delivery.positions import base36
+from heliograph.errors import Unavailable
+from heliograph.telemetry import get_logger, metrics
+
+log = get_logger(__name__)
+
+MAX_FRAMES = 20_000
+"""Frames in one room's log; trimmed now and then, so there may be a few more."""
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes of them."""
+
+BIG = 32 * 1024
+"""Bytes of an envelope from which on it is fetched instead of pushed."""
+
+_LEAST_KEPT = 30.0  # seconds, for gap repair also when recovery is off
+_META_SECONDS = 3600.0
+_RENEW_SECONDS = 1200.0
+_VOLATILE_SECONDS = 2.0  # what is late is worthless
+_WAIT_MS = 500
+_VOLATILE = b"v "
+"""What volatile messages begin with instead of an epoch; epochs are hexadecimal."""
+
+
+class _Room:
+    """A room this replica is subscribed to: a listener of its channel.
+
+    While the line is being made (again), or something is fetched over it, what comes is
+    held, or is in the reply that is awaited.
+    """
+
+    __slots__ = ("broker", "held", "joined", "name", "position")
+
+    def __init__(self, broker: RedisBroker, name: str) -> None:
+        self.broker = broker
+        self.name = name
+        self.position: Position | None = None
+        self.joined: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        self.held: list[bytes] | None = None  # while something is fetched in order
+
+    # -- the line ----------------------------------------------------------------------
+
+    def resume(self) -> tuple[str, Sequence[str], Sequence[Any]]:
+        """Ask where the log stands, and for what was missed."""
+        self.held = None
+        keys = self.broker.room_keys(self.name)
+        policy = self.broker.policy(keys[0])
+        if self.position is None:
+            return "room_position", keys, (policy,)
+        epoch, seq = self.position
+        return "room_since", keys, (policy, epoch, seq, "resume")
+
+    def resumed(self, reply: Any) -> None:
+        """The line is there."""
+        if self.position is None:
+            self._set(Position(reply[0].decode(), reply[1]))
+            return
+        if reply[3]:
+            metrics.GAPS_REPAIRED.inc()
+        self.held = []
+        self._repaired(reply)
+
+    def _set(self, position: Position) -> None:
+        self.position = position
+        if not self.joined.done():
+            self.joined.set_result(position)
+
+    def _catch_up(self, reply: Any) -> None:
+        epoch, seq, complete, entries = reply
+        assert self.position is not None
+        since, now = self.position, Position(epoch.decode(), seq)
+        if not complete:
+            metrics.EPOCHS_CHANGED.inc()
+            log.warning("room.epoch_changed", room=self.name, since=since, now=now)
+            self.broker.reset(self.name, now)
+        # Entries of the epoch that was known, up to where it was known, are known.
+        missed = [
+            entry
+            for entry in map(decode_entry, entries)
+            if not (entry.epoch == since.epoch and entry.seq <= since.seq)
+        ]
+        self.position = now
+        self._deliver_in_order(missed)
+
+    # -- messages ----------------------------------------------------------------------
+
+    def message(self, data: bytes) -> None:
+        """A message of the room."""
+        if self.held is not None:
+            self.held.append(data)
+        elif data.startswith(_VOLATILE):
+            self.broker.deliver(self.name, None, decode_frame(data[len(_VOLATILE) :]))
+        else:
+            self._entry(decode_entry(data))
+
+    def _entry(self, entry: Entry) -> None:
+        at = self.position
+        if at is None:
+            return
+        if entry.epoch == at.epoch and entry.seq == at.seq + 1:
+            self.position = entry.position
+            if entry.frame is not None:
+                self.broker.deliver(self.name, entry.seq, entry.frame)
+            else:
+                self._deliver_in_order([entry])
+        elif entry.epoch != at.epoch or entry.seq > at.seq:
+            self._repair()
+        # else it is known: it came with a repair
+
+    def _repair(self) -> None:
+        metrics.GAPS_REPAIRED.inc()
+        function, keys, args = self.resume()
+        self.held = []
+        self.broker.ask_in_order(self.name, function, keys, args, self._repaired)
+
+    def _repaired(self, reply: Any) -> None:
+        if not reply[3] or not self.broker.replicated:
+            self._reached(reply)
+            return
+        held = self.held
+
+        def waited(replicas: int) -> None:
+            # What no replica of Redis has may be lost: it is not shown yet.
+            if self.held is not held:
+                return  # the line broke meanwhile: asked for again
+            if replicas:
+                self._reached(reply)
+            else:
+                self.broker.wait_in_order(self.name, waited)
+
+        self.broker.wait_in_order(self.name, waited)
+
+    def _reached(self, reply: Any) -> None:
+        held, self.held = self.held or [], None
+        self._catch_up(reply)
+        self._take(held)
+
+    def _take(self, held: list[bytes]) -> None:
+        for number, data in enumerate(held):
+            if self.held is not None:  # the last one made us fetch again
+                self.held.extend(held[number:])
+                return
+            self.message(data)
+
+    def _deliver_in_order(self, entries: list[Entry]) -> None:
+        """Deliver entries; from one whose frame is elsewhere on, after it was fetched."""
+        for number, entry in enumerate(entries):
+            if entry.frame is None:
+                self._fetch(entry, entries[number + 1 :])
+                return
+            self.broker.deliver(self.name, entry.seq, entry.frame)
+
+    def _fetch(self, entry: Entry, after: list[Entry]) -> None:
+        held = self.held = [] if self.held is None else self.held
+        assert entry.blob is not None
+
+        def fetched(envelope: bytes | None) -> None:
+            if self.held is not held:
+                return  # the line broke meanwhile; the repair brings it
+            self.held = None
+            if envelope is None:
+                log.error("room.frame_expired", room=self.name, seq=entry.seq)
+                assert self.position is not None
+                self.broker.reset(self.name, self.position)
+            else:
+                frame = entry.with_envelope(envelope).frame
+                assert frame is not None
+                self.broker.deliver(self.name, entry.seq, frame)
+            self._deliver_in_order(after)
+            self._take(held)
+
+        # Until it is here, the room has not got so far: a broken line asks for it again.
+        self.position = Position(entry.epoch, entry.seq - 1)
+        reached = after[-1].position if after else entry.position
+
+        def received(envelope: bytes | None) -> None:
+            if self.held is held:
+                self.position = reached
+            fetched(envelope)
+
+        self.broker.fetch_in_order(self.name, entry.blob, received)
+
+
+class RedisBroker:
+    """Broker of any number of replicas.
+
+    :param keep_seconds: how long frames stay in a room's log at least.
+    """
+
+    def __init__(self, backplane: Backplane, keep_seconds: float) -> None:
+        self._backplane = backplane
+        self.replicated = backplane.replicated
+        self._keep = max(keep_seconds, _LEAST_KEPT)
+        self._rooms: dict[str, _Room] = {}
+        self._me = uuid.uuid4().hex[:10]
+        self._ids = itertools.count()
+        self._keys: dict[str, list[str]] = {}
+        self._policies: dict[str, str] = {}
+        self._renewer: asyncio.Task[None] | None = None
+        self.deliver: Deliver = _nobody
+        self.reset: Reset = _nobody
+
+    async def start(self, deliver: Deliver, reset: Reset) -> None:
+        """Begin; frames of subscribed rooms go to ``deliver``."""
+        self.deliver = deliver
+        self.reset = reset
+        self._renewer = asyncio.create_task(self._renew())
+
+    async def stop(self) -> None:
+        """End; no frame is delivered afterwards."""
+        self.deliver = self.reset = _nobody
+        if self._renewer is not None:
+            self._renewer.cancel()
+            await asyncio.gather(self._renewer, return_exceptions=True)
+        for room in list(self._rooms):
+            self._backplane.unsubscribe(self.channel(room))
+        self._rooms.clear()
+
+    # -- names ---------------------------------------------------------------------------
+
+    def room_keys(self, room: str) -> list[str]:
+        """The keys of a room: what is known of its log, and the log."""
+        keys = self._keys.get(room)
+        if keys is None:
+            if len(self._keys) > 20_000:
+                self._keys.clear()
+            key = self._backplane.key
+            keys = self._keys[room] = [key("room", room), key("room", room, "log")]
+        return keys
+
+    def channel(self, room: str) -> str:
+        """The room's channel; it has the name of the first key."""
+        return self.room_keys(room)[0]
+
+    def policy(self, key: str) -> str:
+        """How a room's log is kept, as ``rooms.lua`` reads it."""
+        term = self._backplane.term(self._backplane.slot(key))
+        policy = self._policies.get(term)
+        if policy is None:
+            keep = int(self._keep * 1000)
+            meta = int(max(_META_SECONDS, 4 * self._keep) * 1000)
+            policy = f"{keep} {MAX_FRAMES} {MAX_BYTES} {meta} {term} "
+            policy += "0 1" if self.replicated else "1 0"
+            if len(self._policies) > 100:
+                self._policies.clear()
+            self._policies[term] = policy
+        return policy
+
+    # -- the protocol ----------------------------------------------------------------------
+
+    async def publish(self, room: str, frame: Frame, *, durable: bool = True) -> Position:
+        """Append to the room's log (when durable) and deliver, in one step.
+
+        :raises Unavailable: Redis did not take it within the deadline. It may have been
+            published all the same: nobody knows.
+        """
+        envelope = encode_frame(frame)
+        if not durable:
+            channel = self.channel(room)
+            await self._backplane.execute(
+                "SPUBLISH", channel, _VOLATILE + envelope, timeout=_VOLATILE_SECONDS
+            )
+            known = self._rooms.get(room)
+            return (known.position if known else None) or Position("", 0)
+        if len(envelope) > BIG:
+            envelope = await self._deposit(room, envelope)
+        epoch, seq = await self.append_by(room, "room_publish", (), (envelope,))
+        return Position(epoch.decode(), seq)
+
+    async def append_by(
+        self, room: str, function: str, keys: Sequence[str], args: Sequence[Any]
+    ) -> Any:
+        """Let a function append to the room's log along with what else it does.
+
+        Its KEYS are ``meta, log, *keys``, its ARGV ``channel, policy, id, retried, *args``;
+        it returns ``{result, {entries to be released}}``.
+
+        :raises Unavailable: see :meth:`publish`.
+        """
+        room_keys = self.room_keys(room)
+        ident = f"{self._me}{base36(next(self._ids))}"
+        result, entries = await self._backplane.call(
+            function,
+            [*room_keys, *keys],
+            # The policy of the moment of sending: a retry may go to another server.
+            (room_keys[0], lambda _: self.policy(room_keys[0]), ident, RETRIED, *args),
+            durable=True,
+        )
+        if entries:
+            execute = self._backplane.execute
+            await asyncio.gather(*(execute("SPUBLISH", room_keys[0], entry) for entry in entries))
+        return result
+
+    async def _deposit(self, room: str, envelope: bytes) -> bytes:
+        key = self._backplane.key("room", room, "frame", uuid.uuid4().hex)
+        seconds = int(2 * self._keep) + 60
+        await self._backplane.execute("SET", key, envelope, "EX", seconds)
+        return encode_claim(key)
+
+    async def subscribe(self, room: str) -> Position:
+        """Deliver the room's frames here from the returned position on.
+
+        :raises Unavailable: Redis did not answer within the deadline.
+        """
+        if room in self._rooms:
+            raise RuntimeError(f"{room} is subscribed already")
+        entered = self._rooms[room] = _Room(self, room)
+        self._backplane.subscribe(self.channel(room), entered)
+        try:
+            async with asyncio.timeout(self._backplane.config.deadline):
+                return await entered.joined
+        except TimeoutError:
+            await self.unsubscribe(room)
+            why = self._backplane.why_unavailable
+            raise Unavailable(f"the room {room} cannot be entered now: {why}") from None
+        except asyncio.CancelledError:
+            await self.unsubscribe(room)
+            raise
+
+    async def unsubscribe(self, room: str) -> None:
+        """Deliver no more of them."""
+        if self._rooms.pop(room, None) is not None:
+            self._backplane.unsubscribe(self.channel(room))
+
+    async def position(self, room: str) -> Position:
+        """Where the room's log stands now."""
+        keys = self.room_keys(room)
+        reply = await self._backplane.call("room_position", keys, (self.policy(keys[0]),))
+        return Position(reply[0].decode(), reply[1])
+
+    async def replay(self, room: str, since: Position) -> list[Logged]:
+        """The durable frames after ``since``, in order.
+
+        :raises PositionLost: another epoch, or trimmed past ``since``.
+        :raises Unavailable: Redis did not answer within the deadline.
+        """
+        known = self._rooms.get(room)
+        if known is not None and known.position == since and known.joined.done():
+            return []  # most rooms are silent most of the time
+        keys = self.room_keys(room)
+        args = (self.policy(keys[0]), since.epoch, since.seq, "replay")
+        # Durable: with replicated delivery nothing is shown that could still be lost.
+        epoch, _, complete, found = await self._backplane.call(
+            "room_since", keys, args, durable=True
+        )
+        if not complete:
+            raise PositionLost(
+                f"{room}: the log (epoch {epoch.decode()}) lacks what follows {since}"
+            )
+        entries = [decode_entry(entry) for entry in found]
+        return [(await self._claimed(room, entry)).logged() for entry in entries]
+
+    async def _claimed(self, room: str, entry: Entry) -> Entry:
+        if entry.blob is None:
+            return entry
+        envelope = await self._backplane.execute("GET", entry.blob)
+        if envelope is None:
+            raise PositionLost(f"{room}: the frame of {entry.seq} has expired")
+        return entry.with_envelope(envelope)
+
+    # -- for rooms ---------------------------------------------------------------------------
+
+    def ask_in_order(
+        self,
+        room: str,
+        function: str,
+        keys: Sequence[str],
+        args: Sequence[Any],
+        on_reply: Callable[[Any], None],
+    ) -> None:
+        """Call a function on the room's line. When that breaks, the room resumes instead."""
+        self._backplane.ask_in_order(self.channel(room), function, keys, args, on_reply)
+
+    def fetch_in_order(self, room: str, key: str, on_reply: Callable[[bytes | None], None]) -> None:
+        """Get a big frame on the room's line."""
+        self._backplane.send_in_order(self.channel(room), ("GET", key), on_reply)
+
+    def wait_in_order(self, room: str, on_reply: Callable[[int], None]) -> None:
+        """Wait until a replica of Redis has what was just read; 0 when it has not."""
+        command = ("WAIT", 1, _WAIT_MS)
+        self._backplane.send_in_order(self.channel(room), command, on_reply)
+
+    async def _renew(self) -> None:
+        # A silent room's position must not expire below its members.
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            for room in list(self._rooms):
+                try:
+                    await self.position(room)
+                except (Unavailable, RedisRefused) as error:
+                    log.warning("room.not_renewed", error=str(error)[:200])
+
+
+def _nobody(*_: Any) -> None:
+    """Frames of a broker that has stopped."""
