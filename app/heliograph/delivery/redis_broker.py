@@ -23,14 +23,14 @@ from heliograph.delivery.broker import Deliver, Logged, Position, PositionLost, 
 from heliograph.delivery.envelope import (
     Entry,
     decode_entry,
-    decode_frame,
     encode_claim,
     encode_frame,
 )
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.positions import base36
+from heliograph.delivery.redis_room import VOLATILE, RoomLine
 from heliograph.errors import Unavailable
-from heliograph.telemetry import get_logger, metrics
+from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
 
@@ -48,167 +48,6 @@ _META_SECONDS = 3600.0
 _RENEW_SECONDS = 1200.0
 _VOLATILE_SECONDS = 2.0  # what is late is worthless
 _WAIT_MS = 500
-_VOLATILE = b"v "
-"""What volatile messages begin with instead of an epoch; epochs are hexadecimal."""
-
-
-class _Room:
-    """A room this replica is subscribed to: a listener of its channel.
-
-    While the line is being made (again), or something is fetched over it, what comes is
-    held, or is in the reply that is awaited.
-    """
-
-    __slots__ = ("broker", "held", "joined", "name", "position")
-
-    def __init__(self, broker: RedisBroker, name: str) -> None:
-        self.broker = broker
-        self.name = name
-        self.position: Position | None = None
-        self.joined: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        self.held: list[bytes] | None = None  # while something is fetched in order
-
-    # -- the line ----------------------------------------------------------------------
-
-    def resume(self) -> tuple[str, Sequence[str], Sequence[Any]]:
-        """Ask where the log stands, and for what was missed."""
-        self.held = None
-        keys = self.broker.room_keys(self.name)
-        policy = self.broker.policy(keys[0])
-        if self.position is None:
-            return "room_position", keys, (policy,)
-        epoch, seq = self.position
-        return "room_since", keys, (policy, epoch, seq, "resume")
-
-    def resumed(self, reply: Any) -> None:
-        """The line is there."""
-        if self.position is None:
-            self._set(Position(reply[0].decode(), reply[1]))
-            return
-        if reply[3]:
-            metrics.GAPS_REPAIRED.inc()
-        self.held = []
-        self._repaired(reply)
-
-    def _set(self, position: Position) -> None:
-        self.position = position
-        if not self.joined.done():
-            self.joined.set_result(position)
-
-    def _catch_up(self, reply: Any) -> None:
-        epoch, seq, complete, entries = reply
-        assert self.position is not None
-        since, now = self.position, Position(epoch.decode(), seq)
-        if not complete:
-            metrics.EPOCHS_CHANGED.inc()
-            log.warning("room.epoch_changed", room=self.name, since=since, now=now)
-            self.broker.reset(self.name, now)
-        # Entries of the epoch that was known, up to where it was known, are known.
-        missed = [
-            entry
-            for entry in map(decode_entry, entries)
-            if not (entry.epoch == since.epoch and entry.seq <= since.seq)
-        ]
-        self.position = now
-        self._deliver_in_order(missed)
-
-    # -- messages ----------------------------------------------------------------------
-
-    def message(self, data: bytes) -> None:
-        """A message of the room."""
-        if self.held is not None:
-            self.held.append(data)
-        elif data.startswith(_VOLATILE):
-            self.broker.deliver(self.name, None, decode_frame(data[len(_VOLATILE) :]))
-        else:
-            self._entry(decode_entry(data))
-
-    def _entry(self, entry: Entry) -> None:
-        at = self.position
-        if at is None:
-            return
-        if entry.epoch == at.epoch and entry.seq == at.seq + 1:
-            self.position = entry.position
-            if entry.frame is not None:
-                self.broker.deliver(self.name, entry.seq, entry.frame)
-            else:
-                self._deliver_in_order([entry])
-        elif entry.epoch != at.epoch or entry.seq > at.seq:
-            self._repair()
-        # else it is known: it came with a repair
-
-    def _repair(self) -> None:
-        metrics.GAPS_REPAIRED.inc()
-        function, keys, args = self.resume()
-        self.held = []
-        self.broker.ask_in_order(self.name, function, keys, args, self._repaired)
-
-    def _repaired(self, reply: Any) -> None:
-        if not reply[3] or not self.broker.replicated:
-            self._reached(reply)
-            return
-        held = self.held
-
-        def waited(replicas: int) -> None:
-            # What no replica of Redis has may be lost: it is not shown yet.
-            if self.held is not held:
-                return  # the line broke meanwhile: asked for again
-            if replicas:
-                self._reached(reply)
-            else:
-                self.broker.wait_in_order(self.name, waited)
-
-        self.broker.wait_in_order(self.name, waited)
-
-    def _reached(self, reply: Any) -> None:
-        held, self.held = self.held or [], None
-        self._catch_up(reply)
-        self._take(held)
-
-    def _take(self, held: list[bytes]) -> None:
-        for number, data in enumerate(held):
-            if self.held is not None:  # the last one made us fetch again
-                self.held.extend(held[number:])
-                return
-            self.message(data)
-
-    def _deliver_in_order(self, entries: list[Entry]) -> None:
-        """Deliver entries; from one whose frame is elsewhere on, after it was fetched."""
-        for number, entry in enumerate(entries):
-            if entry.frame is None:
-                self._fetch(entry, entries[number + 1 :])
-                return
-            self.broker.deliver(self.name, entry.seq, entry.frame)
-
-    def _fetch(self, entry: Entry, after: list[Entry]) -> None:
-        held = self.held = [] if self.held is None else self.held
-        assert entry.blob is not None
-
-        def fetched(envelope: bytes | None) -> None:
-            if self.held is not held:
-                return  # the line broke meanwhile; the repair brings it
-            self.held = None
-            if envelope is None:
-                log.error("room.frame_expired", room=self.name, seq=entry.seq)
-                assert self.position is not None
-                self.broker.reset(self.name, self.position)
-            else:
-                frame = entry.with_envelope(envelope).frame
-                assert frame is not None
-                self.broker.deliver(self.name, entry.seq, frame)
-            self._deliver_in_order(after)
-            self._take(held)
-
-        # Until it is here, the room has not got so far: a broken line asks for it again.
-        self.position = Position(entry.epoch, entry.seq - 1)
-        reached = after[-1].position if after else entry.position
-
-        def received(envelope: bytes | None) -> None:
-            if self.held is held:
-                self.position = reached
-            fetched(envelope)
-
-        self.broker.fetch_in_order(self.name, entry.blob, received)
 
 
 class RedisBroker:
@@ -221,7 +60,7 @@ class RedisBroker:
         self._backplane = backplane
         self.replicated = backplane.replicated
         self._keep = max(keep_seconds, _LEAST_KEPT)
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, RoomLine] = {}
         self._me = uuid.uuid4().hex[:10]
         self._ids = itertools.count()
         self._keys: dict[str, list[str]] = {}
@@ -288,7 +127,7 @@ class RedisBroker:
         if not durable:
             channel = self.channel(room)
             await self._backplane.execute(
-                "SPUBLISH", channel, _VOLATILE + envelope, timeout=_VOLATILE_SECONDS
+                "SPUBLISH", channel, VOLATILE + envelope, timeout=_VOLATILE_SECONDS
             )
             known = self._rooms.get(room)
             return (known.position if known else None) or Position("", 0)
@@ -334,7 +173,7 @@ class RedisBroker:
         """
         if room in self._rooms:
             raise RuntimeError(f"{room} is subscribed already")
-        entered = self._rooms[room] = _Room(self, room)
+        entered = self._rooms[room] = RoomLine(self, room)
         self._backplane.subscribe(self.channel(room), entered)
         try:
             async with asyncio.timeout(self._backplane.config.deadline):
