@@ -1,0 +1,63 @@
+"""A replica as a program that tests can freeze. It says what happens as lines of JSON; on its
+standard input ``lock`` makes it take the lock ``work`` and keep it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from heliograph.backplane import Backplane, RedisConfig
+from heliograph.cluster import Cluster, LockLost
+from heliograph.delivery import Hub, RedisBroker
+from heliograph.settings import load_settings
+from heliograph.telemetry import configure_logging
+
+
+def say(what: str, **more: Any) -> None:
+    print(json.dumps({"say": what, **more}), flush=True)  # noqa: T201 (its only way to speak)
+
+
+async def main() -> None:
+    settings = load_settings()
+    configure_logging("plain", "info")  # to standard error
+    backplane = Backplane(RedisConfig.from_settings(settings))
+    await backplane.start()
+    hub = Hub(RedisBroker(backplane, 60))
+    await hub.start()
+    cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
+    replica = cluster.replica
+
+    async def echo(data: dict[str, Any]) -> Any:
+        say("echo", data=data, id=replica.id)
+        return data
+
+    async def lost(old: str) -> None:
+        say("lost", old=old, id=replica.id)
+
+    replica.on_fenced.append(lambda: say("fenced", leased=replica.leased))
+    replica.on_lost.append(lost)
+    cluster.peers.serve("echo", echo)
+    async with cluster:
+        say("started", id=replica.id)
+        await obey(cluster)
+
+
+async def obey(cluster: Cluster) -> None:
+    tasks = set()
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip() == "lock":
+            tasks.add(asyncio.create_task(hold(cluster)))
+
+
+async def hold(cluster: Cluster) -> None:
+    try:
+        async with cluster.lock("work", seconds=cluster.replica.seconds).hold(wait=None) as token:
+            say("held", token=token)
+            await asyncio.Event().wait()
+    except LockLost:
+        say("lock lost", token=token)
+
+
+asyncio.run(main())
