@@ -43,7 +43,7 @@ class Backplane:
         self.config = config
         self.prefix = config.prefix
         self.replicated = config.replicated
-        self._topology = create_topology(config)
+        self._topology = create_topology(config, self._trouble)
         self._nodes: dict[Address, Node] = {}
         self._troubled = asyncio.Event()
         self._came_up = asyncio.Event()
@@ -52,7 +52,7 @@ class Backplane:
         self._slots: dict[str | bytes, int] = {}
         self.subscriptions = Subscriptions(self._node_of, self._trouble, self._reload)
         self._requests = Requests(
-            node_of=self._node_of,
+            node_of=self._writable_node_of,
             node_at=self._node_at,
             on_trouble=self._trouble,
             on_moved=self._moved,
@@ -214,6 +214,9 @@ class Backplane:
         owner = self._topology.owner(slot)
         return self._nodes.get(owner) if owner is not None else None
 
+    def _writable_node_of(self, slot: int) -> Node | None:
+        return None if self._topology.suspended else self._node_of(slot)
+
     def _node_at(self, address: Address) -> Node:
         node = self._nodes.get(address)
         if node is None:
@@ -270,7 +273,7 @@ class Backplane:
             if self._troubled.is_set():
                 self._troubled.clear()
                 await asyncio.sleep(_TROUBLED_SECONDS)
-                if not self._all_up:
+                if not self._all_up or self._topology.suspended:
                     self._troubled.set()
 
     def _follow(self) -> None:

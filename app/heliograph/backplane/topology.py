@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from heliograph.backplane.config import Address, RedisConfig
 from heliograph.backplane.link import Link, LinkLost, ReplyError, open_link
@@ -24,7 +24,12 @@ _PATIENCE = 0.7  # seconds for an answer; others are asked at the same time
 
 
 class Topology(Protocol):
-    """Who is the master."""
+    """Who is the master.
+
+    :ivar suspended: a successor is being chosen; what is written now may be lost.
+    """
+
+    suspended: bool
 
     @property
     def masters(self) -> frozenset[Address]:
@@ -40,10 +45,13 @@ class Topology(Protocol):
         """End the connections."""
 
 
-def create_topology(config: RedisConfig) -> Topology:
-    """The topology for the configured way to run Redis."""
+def create_topology(config: RedisConfig, on_change: Callable[[], None]) -> Topology:
+    """The topology for the configured way to run Redis.
+
+    :param on_change: it should be asked again, now.
+    """
     if config.mode == "sentinel":
-        return SentinelTopology(config)
+        return SentinelTopology(config, on_change)
     if config.mode == "cluster":
         return ClusterTopology(config)
     return FixedTopology(config.seeds[0])
@@ -51,6 +59,8 @@ def create_topology(config: RedisConfig) -> Topology:
 
 class FixedTopology:
     """One server."""
+
+    suspended = False
 
     def __init__(self, address: Address) -> None:
         self.masters = frozenset({address})
@@ -69,17 +79,28 @@ class FixedTopology:
 
 
 class _Panel:
-    """Links to servers that are asked for their view, opened when needed."""
+    """Links to servers that are asked for their view, opened when needed.
 
-    def __init__(self, config: RedisConfig, username: str, password: str) -> None:
+    :param hear: gets what they publish on ``channels``.
+    """
+
+    def __init__(
+        self,
+        config: RedisConfig,
+        username: str,
+        password: str,
+        *,
+        channels: Sequence[bytes] = (),
+        hear: Callable[[list[Any]], None] | None = None,
+    ) -> None:
         self._config = config
+        self._channels = channels
+        self._hear = hear
         self._username = username
         self._password = password
         self._links: dict[Address, Link] = {}
 
-    async def ask(
-        self, addresses: Iterable[Address], *command: str
-    ) -> dict[Address, list[bytes] | bytes]:
+    async def ask(self, addresses: Iterable[Address], *command: str) -> dict[Address, Any]:
         """The answers of those that answer in time."""
         chosen = list(addresses)
         answers = await asyncio.gather(*(self._ask(each, command) for each in chosen))
@@ -89,7 +110,7 @@ class _Panel:
             if answer is not None
         }
 
-    async def _ask(self, address: Address, command: tuple[str, ...]) -> list[bytes] | bytes | None:
+    async def _ask(self, address: Address, command: tuple[str, ...]) -> Any:
         try:
             async with asyncio.timeout(_PATIENCE):
                 link = self._links.get(address)
@@ -100,10 +121,12 @@ class _Panel:
                         tls=self._config.tls,
                         username=self._username,
                         password=self._password,
+                        on_push=self._hear,
                     )
+                    for channel in self._channels:
+                        link.subscribe("SUBSCRIBE", channel, None)
                     self._links[address] = link
-                answer: list[bytes] | bytes = await link.ask(*command)
-                return answer
+                return await link.ask(*command)
         except (OSError, LinkLost, ReplyError) as error:
             # One that does not answer is asked anew next time, over another link.
             if (old := self._links.pop(address, None)) is not None:
@@ -122,13 +145,22 @@ class _Panel:
 
 
 class SentinelTopology:
-    """The master that the Sentinels agree on."""
+    """The master that the Sentinels agree on.
 
-    def __init__(self, config: RedisConfig) -> None:
+    A failover that somebody asked for promotes a replica while the old master goes on taking
+    writes, which are lost. Sentinel says so before: from then on nothing is written until it
+    has named the successor.
+    """
+
+    def __init__(self, config: RedisConfig, on_change: Callable[[], None]) -> None:
         self.masters: frozenset[Address] = frozenset()
+        self.suspended = False
         self._config = config
+        self._on_change = on_change
         self._epoch = -1
-        self._panel = _Panel(config, "", config.sentinel_password)
+        self._panel = _Panel(
+            config, "", config.sentinel_password, channels=_SENTINEL_NEWS, hear=self._heard
+        )
         self._sentinels = set(config.seeds)
 
     def owner(self, slot: int) -> Address | None:
@@ -137,35 +169,56 @@ class SentinelTopology:
 
     async def refresh(self) -> bool:
         """Ask all Sentinels; the highest configuration epoch counts."""
-        views = await self._panel.ask(self._sentinels, "SENTINEL", "MASTER", self._config.master)
-        found = [_sentinel_view(view) for view in views.values()]
-        if not found:
+        command = ("SENTINEL", "MASTER", self._config.master)
+        views = [
+            _sentinel_view(view)
+            for view in (await self._panel.ask(self._sentinels, *command)).values()
+        ]
+        if not views:
             return False
-        epoch, address = max(found)
-        if epoch < self._epoch or self.masters == {address}:
-            return False
-        log.info("redis.master", address=str(address), epoch=epoch)
-        self._epoch = epoch
-        self.masters = frozenset({address})
+        was_suspended = self.suspended
+        self.suspended = any(view.failing_over for view in views)
+        newest = max(views)
+        if newest.epoch < self._epoch or self.masters == {newest.address}:
+            return was_suspended and not self.suspended
+        log.info("redis.master", address=str(newest.address), epoch=newest.epoch)
+        self._epoch = newest.epoch
+        self.masters = frozenset({newest.address})
         return True
+
+    def _heard(self, push: list[Any]) -> None:
+        # "master NAME host port", or "NAME host port host port"
+        if push[0] == b"message" and self._config.master.encode() in push[2].split(b" ")[:2]:
+            self.suspended = self.suspended or push[1] == _TRIES
+            self._on_change()
 
     def close(self) -> None:
         """End the connections."""
         self._panel.close()
 
 
-def _sentinel_view(view: list[bytes] | bytes | dict[bytes, bytes]) -> tuple[int, Address]:
-    if not isinstance(view, dict):
-        assert isinstance(view, list)
-        view = dict(zip(view[::2], view[1::2], strict=False))
-    return (
+_TRIES = b"+try-failover"
+_SENTINEL_NEWS = (_TRIES, b"+switch-master", b"+failover-end")
+
+
+class _SentinelView(NamedTuple):
+    epoch: int
+    address: Address
+    failing_over: bool
+
+
+def _sentinel_view(view: Any) -> _SentinelView:
+    return _SentinelView(
         int(view[b"config-epoch"]),
         Address(view[b"ip"].decode(), int(view[b"port"])),
+        b"failover_in_progress" in view[b"flags"].split(b","),
     )
 
 
 class ClusterTopology:
     """The slots of a Redis Cluster."""
+
+    suspended = False
 
     def __init__(self, config: RedisConfig) -> None:
         self.masters: frozenset[Address] = frozenset()
@@ -196,7 +249,6 @@ class ClusterTopology:
         claims: list[tuple[int, Address, list[tuple[int, int]]]] = []
         nodes: dict[Address, None] = {}
         for address, view in views.items():
-            assert isinstance(view, bytes)
             for node, epoch, slots in _layout(view.decode(), address):
                 nodes[node] = None
                 if slots:

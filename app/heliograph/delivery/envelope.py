@@ -39,6 +39,7 @@ class Entry(NamedTuple):
     """An entry of a room's log.
 
     :ivar at: seconds since 1970, by the clock of Redis.
+    :ivar id: of the publish that brought it in.
     :ivar frame: ``None`` when it is elsewhere: under the key ``blob``.
     """
 
@@ -46,6 +47,7 @@ class Entry(NamedTuple):
     seq: int
     at: float
     number: int | None
+    id: bytes
     frame: Frame | None
     blob: str | None
 
@@ -90,11 +92,11 @@ def decode_entry(data: bytes) -> Entry:
 
     :raises UnknownVersion: another version wrote it.
     """
-    epoch, seq, at, number, _, envelope = data.split(b" ", 5)
+    epoch, seq, at, number, ident, envelope = data.split(b" ", 5)
     wire = _wire(envelope)
     given = None if number == b"-" else int(number)
     frame = None if wire.blob is not None else _frame(wire, given)
-    return Entry(epoch.decode(), int(seq), int(at) / 1000, given, frame, wire.blob)
+    return Entry(epoch.decode(), int(seq), int(at) / 1000, given, ident, frame, wire.blob)
 
 
 def _wire(envelope: bytes) -> _Wire:

@@ -9,17 +9,22 @@ time.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from heliograph.delivery.broker import Deliver, Position, Reset
 from heliograph.delivery.envelope import Entry, decode_entry, decode_frame
+from heliograph.delivery.frames import Frame
 from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
 VOLATILE = b"v "
 """What volatile messages begin with instead of an epoch; epochs are hexadecimal."""
+
+_IN_FLIGHT = 256
+"""Frames of one room that may be on their way when a master dies."""
 
 
 class Carrier(Protocol):
@@ -59,7 +64,7 @@ class RoomLine:
     held, or is in the reply that is awaited.
     """
 
-    __slots__ = ("broker", "held", "joined", "name", "position")
+    __slots__ = ("broker", "doubtful", "held", "joined", "name", "position", "recent")
 
     def __init__(self, broker: Carrier, name: str) -> None:
         self.broker = broker
@@ -67,6 +72,8 @@ class RoomLine:
         self.position: Position | None = None
         self.joined: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
         self.held: list[bytes] | None = None  # while something is fetched in order
+        self.recent: deque[bytes] = deque(maxlen=_IN_FLIGHT)  # ids of what was delivered
+        self.doubtful: set[bytes] = set()
 
     # -- the line ----------------------------------------------------------------------
 
@@ -103,6 +110,8 @@ class RoomLine:
             metrics.EPOCHS_CHANGED.inc()
             log.warning("room.epoch_changed", room=self.name, since=since, now=now)
             self.broker.reset(self.name, now)
+            # What the lost end of the log had delivered, its publishers may bring again.
+            self.doubtful = set(self.recent)
         # Entries of the epoch that was known, up to where it was known, are known.
         missed = [
             entry
@@ -130,7 +139,7 @@ class RoomLine:
         if entry.epoch == at.epoch and entry.seq == at.seq + 1:
             self.position = entry.position
             if entry.frame is not None:
-                self.broker.deliver(self.name, entry.seq, entry.frame)
+                self._deliver(entry, entry.frame)
             else:
                 self._deliver_in_order([entry])
         elif entry.epoch != at.epoch or entry.seq > at.seq:
@@ -178,7 +187,14 @@ class RoomLine:
             if entry.frame is None:
                 self._fetch(entry, entries[number + 1 :])
                 return
-            self.broker.deliver(self.name, entry.seq, entry.frame)
+            self._deliver(entry, entry.frame)
+
+    def _deliver(self, entry: Entry, frame: Frame) -> None:
+        if entry.id in self.doubtful:
+            self.doubtful.discard(entry.id)
+            return
+        self.recent.append(entry.id)
+        self.broker.deliver(self.name, entry.seq, frame)
 
     def _fetch(self, entry: Entry, after: list[Entry]) -> None:
         held = self.held = [] if self.held is None else self.held
@@ -195,7 +211,7 @@ class RoomLine:
             else:
                 frame = entry.with_envelope(envelope).frame
                 assert frame is not None
-                self.broker.deliver(self.name, entry.seq, frame)
+                self._deliver(entry, frame)
             self._deliver_in_order(after)
             self._take(held)
 
