@@ -14,15 +14,19 @@ import socketio
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from heliograph.backplane import Backplane, RedisConfig
 from heliograph.channels import Channels
 from heliograph.chat import Chat
+from heliograph.cluster import Cluster
 from heliograph.delivery import (
     EVERYONE,
+    Broker,
     Calls,
     Hub,
     Lifecycle,
     MemoryBroker,
     MemorySessionRecords,
+    RedisBroker,
     SocketServer,
 )
 from heliograph.documents import Documents, Notes
@@ -71,12 +75,17 @@ class Application:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(services.database)
             await require_current(services.database)
+            if services.backplane is not None:
+                await services.backplane.start()
+                stack.push_async_callback(services.backplane.stop)
             await services.hub.start()
             stack.push_async_callback(services.hub.stop)
+            await stack.enter_async_context(services.cluster)
             stack.push_async_callback(services.lifecycle.stop)
             await stack.enter_async_context(services.sessions)
             await stack.enter_async_context(services.documents)
             await stack.enter_async_context(services.chat)
+            await stack.enter_async_context(services.cluster.reaper)
             stack.push_async_callback(self.drain)
             yield
 
@@ -93,7 +102,13 @@ class Application:
 
 def _build(settings: Settings) -> Services:
     database = Database(settings.sqlalchemy_url)
-    hub = Hub(MemoryBroker(settings.connection_recovery_seconds))
+    backplane: Backplane | None = None
+    broker: Broker = MemoryBroker(settings.connection_recovery_seconds)
+    if settings.websocket_manager:
+        backplane = Backplane(RedisConfig.from_settings(settings))
+        broker = RedisBroker(backplane, settings.connection_recovery_seconds)
+    hub = Hub(broker)
+    cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
     lifecycle = Lifecycle(hub, MemorySessionRecords(), settings.connection_recovery_seconds)
     calls = Calls(hub, lifecycle)
     identity = Identity(settings, database, hub)
@@ -102,6 +117,8 @@ def _build(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=database,
+        backplane=backplane,
+        cluster=cluster,
         hub=hub,
         lifecycle=lifecycle,
         calls=calls,

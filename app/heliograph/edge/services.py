@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from heliograph.backplane import Backplane
 from heliograph.channels import Channels
 from heliograph.chat import Chat
+from heliograph.cluster import Cluster
 from heliograph.delivery import Calls, Hub, Lifecycle
 from heliograph.documents import Documents, Notes
 from heliograph.identity import Identity
@@ -17,10 +19,15 @@ from heliograph.tasks import Tasks
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One application's parts, by name."""
+    """One application's parts, by name.
+
+    :ivar backplane: Redis; ``None`` for a single process.
+    """
 
     settings: Settings
     database: Database
+    backplane: Backplane | None
+    cluster: Cluster
     hub: Hub
     lifecycle: Lifecycle
     calls: Calls
