@@ -14,8 +14,11 @@ from typing import Protocol
 class Leases(Protocol):
     """The leases of all replicas. Seconds are floats; every method may raise ``Unavailable``."""
 
-    async def enlist(self, replica_id: str, seconds: float) -> None:
-        """A new replica begins its lease."""
+    async def enlist(self, replica_id: str, seconds: float, *, former: str = "") -> None:
+        """A new replica begins its lease.
+
+        :param former: its lost id, whose things are cleaned up unless they have been.
+        """
 
     async def renew(self, replica_id: str, seconds: float) -> bool:
         """Prolong it; ``False`` when others count the replica as dead."""
@@ -57,7 +60,7 @@ class MemoryLeases:
         self._locks: dict[str, tuple[str, int]] = {}
         self._tokens = itertools.count(1)
 
-    async def enlist(self, replica_id: str, seconds: float) -> None:
+    async def enlist(self, replica_id: str, seconds: float, *, former: str = "") -> None:
         """A new replica begins its lease."""
         self._replicas.add(replica_id)
 

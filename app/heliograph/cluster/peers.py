@@ -143,8 +143,9 @@ class Peers:
                     await self._check(replica_id)
                 except PeerGone:
                     self._gone(replica_id)
-                except Unavailable:
-                    break  # Redis: what waits has its own deadline
+                except Exception as error:
+                    # What waits has its own deadline.
+                    log.warning("peer.not_checked", replica=replica_id, error=str(error))
             oldest = time.monotonic() - 60
             for replica_id, at in list(self._seen_alive.items()):
                 if at < oldest:

@@ -30,12 +30,13 @@ class RedisLeases:
         self._registry = key("replicas", FLEET)
         self._steady = key("replicas", FLEET, "steady")
         self._dead = key("replicas", FLEET, "dead")
+        self._graves = key("replicas", FLEET, "graves")
         self._where = f"{socket.gethostname()} pid {os.getpid()}"
 
-    async def enlist(self, replica_id: str, seconds: float) -> None:
-        """A new replica begins its lease."""
-        keys = [self._registry, self._steady]
-        await self._backplane.call("replica_enlist", keys, [replica_id, _ms(seconds)])
+    async def enlist(self, replica_id: str, seconds: float, *, former: str = "") -> None:
+        """A new replica begins its lease; what it held in a former name is cleaned up."""
+        keys = [self._registry, self._steady, self._dead, self._graves]
+        await self._backplane.call("replica_enlist", keys, [replica_id, _ms(seconds), former])
         await self._show(replica_id, seconds)
 
     async def renew(self, replica_id: str, seconds: float) -> bool:
@@ -56,7 +57,7 @@ class RedisLeases:
 
     async def leave(self, replica_id: str) -> None:
         """The replica ends by itself; the reaper looks for what it left."""
-        keys = [self._registry, self._steady, self._dead]
+        keys = [self._registry, self._steady, self._dead, self._graves]
         await self._backplane.call("replica_leave", keys, [replica_id])
         await self._backplane.execute("DEL", lease_key(self._backplane, replica_id))
 
@@ -71,7 +72,7 @@ class RedisLeases:
 
     async def bury(self, reaper_id: str, token: int, seconds: float) -> list[str]:
         """Declare dead whose lease ended; the ids of all whose things are not cleaned up yet."""
-        keys = [self._registry, self._steady, self._dead, self._fence(FLEET)]
+        keys = [self._registry, self._steady, self._dead, self._graves, self._fence(FLEET)]
         args = (reaper_id, str(token), _ms(seconds))
         return [name.decode() for name in await self._backplane.call("replica_bury", keys, args)]
 

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from heliograph.cluster.leases import Leases
-from heliograph.errors import HeliographError, Unavailable
+from heliograph.errors import HeliographError
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -98,9 +98,9 @@ class Replica:
         """Somebody says that this replica is dead: find out now."""
         self._doubt.set()
 
-    async def _enlist(self) -> None:
+    async def _enlist(self, former: str = "") -> None:
         asked = time.monotonic()
-        await self._leases.enlist(self.id, self.seconds)
+        await self._leases.enlist(self.id, self.seconds, former=former)
         self._leased_until = asked + self.seconds
 
     async def _keep(self) -> None:
@@ -119,7 +119,7 @@ class Replica:
                 else:
                     await self._begin_anew()
                 pause, troubled = self.seconds / RENEWALS, False
-            except Unavailable as error:
+            except Exception as error:  # whatever it is, a lease that nobody keeps is worse
                 pause = min(_RETRY_SECONDS, self.seconds / RENEWALS)
                 if not troubled:
                     log.warning("replica.not_renewed", replica=self.id, error=str(error))
@@ -134,8 +134,8 @@ class Replica:
         # First the lease: what is registered in a name that has none would never be cleaned up.
         while not self.leased:
             try:
-                await self._enlist()
-            except Unavailable as error:
+                await self._enlist(former=lost)
+            except Exception as error:
                 log.warning("replica.not_enlisted", replica=self.id, error=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
         telling = asyncio.create_task(self._tell(lost), name="replica lost")

@@ -9,12 +9,15 @@ stop to the owner.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 TaskState = Literal["running", "stopping", "finished", "stopped", "failed", "interrupted"]
 
-_REMEMBERED_SECONDS = 300.0
+REMEMBERED_SECONDS = 300
+"""How long it is known how a task ended."""
+
 _REMEMBERED_MOST = 10_000
 
 
@@ -54,13 +57,33 @@ class TaskRecord:
 
 
 class TaskRegistry(Protocol):
-    """Records of the tasks of all replicas."""
+    """Records of the tasks of all replicas. Every method may raise ``Unavailable``."""
+
+    async def open(
+        self, asked: Callable[[str], None], running: Callable[[], list[TaskRecord]]
+    ) -> None:
+        """Begin to listen.
+
+        :param asked: called with the id of a task that somebody wants to end. It may be called
+            more than once, and for tasks of others.
+        :param running: the records that this replica has put and not dropped.
+        """
+
+    async def close(self) -> None:
+        """Listen no more."""
 
     async def put(self, record: TaskRecord) -> None:
-        """Register, or change what is registered."""
+        """Register.
+
+        :raises Unavailable: also when the owner has been declared dead.
+        """
+
+    async def mark(self, record: TaskRecord) -> None:
+        """Somebody asked for its end; no effect on one that has ended."""
 
     async def drop(self, record: TaskRecord) -> None:
-        """The task ended in ``record.state``: list it no more, remember how it ended."""
+        """The task ended in ``record.state``: list it no more, remember how it ended. The first
+        to say how it ended is right."""
 
     async def get(self, task_id: str) -> TaskRecord | None:
         """The record of a live task, or of one that ended a short while ago."""
@@ -77,6 +100,9 @@ class TaskRegistry(Protocol):
         :returns: the state it ended in, or ``None`` when nobody runs it.
         """
 
+    async def bury(self, replica_id: str) -> list[TaskRecord]:
+        """Register nothing more for a dead replica; the tasks it had, still registered."""
+
 
 class MemoryTaskRegistry:
     """Registry of a single process: there is no elsewhere."""
@@ -85,9 +111,22 @@ class MemoryTaskRegistry:
         self._live: dict[str, TaskRecord] = {}
         self._ended: dict[str, tuple[float, TaskRecord]] = {}
 
+    async def open(
+        self, asked: Callable[[str], None], running: Callable[[], list[TaskRecord]]
+    ) -> None:
+        """Nobody else asks."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
     async def put(self, record: TaskRecord) -> None:
-        """Register, or change what is registered."""
+        """Register."""
         self._live[record.id] = record
+
+    async def mark(self, record: TaskRecord) -> None:
+        """Somebody asked for its end; no effect on one that has ended."""
+        if record.id in self._live:
+            self._live[record.id] = record
 
     async def drop(self, record: TaskRecord) -> None:
         """The task ended in ``record.state``: list it no more, remember how it ended."""
@@ -95,7 +134,7 @@ class MemoryTaskRegistry:
         now = time.monotonic()
         self._ended[record.id] = (now, record)
         for task_id, (at, _) in list(self._ended.items()):  # oldest first
-            if now - at < _REMEMBERED_SECONDS and len(self._ended) <= _REMEMBERED_MOST:
+            if now - at < REMEMBERED_SECONDS and len(self._ended) <= _REMEMBERED_MOST:
                 break
             del self._ended[task_id]
 
@@ -115,3 +154,7 @@ class MemoryTaskRegistry:
     async def stop_elsewhere(self, record: TaskRecord) -> TaskState | None:
         """Nobody else runs tasks."""
         return None
+
+    async def bury(self, replica_id: str) -> list[TaskRecord]:
+        """Nobody else has tasks."""
+        return []

@@ -4,6 +4,9 @@ A task is registered before it runs. A stop returns only when the owner's work h
 ended, with all it had to put in order; whoever else asks meanwhile gets the same answer.
 A work that reached its end by itself says so with :meth:`Task.commit`: from then on a
 stop waits for it and answers ``gone``.
+
+The tasks of a replica that died become ``interrupted`` on another one. A replica that was
+only frozen, and finds that others took it for dead, interrupts what it still runs.
 """
 
 from __future__ import annotations
@@ -12,10 +15,12 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any, Literal
 
+from heliograph.cluster import Cluster, MemoryLeases, Replica
 from heliograph.errors import HeliographError, Unavailable
 from heliograph.tasks.registry import MemoryTaskRegistry, TaskRecord, TaskRegistry, TaskState
 from heliograph.telemetry import get_logger
@@ -24,6 +29,9 @@ log = get_logger(__name__)
 
 Work = Callable[["Task"], Coroutine[Any, Any, None]]
 Records = list[TaskRecord]
+
+_SOON_SECONDS = 1.0
+_AT_ONCE = 16  # dead tasks that are settled at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,14 @@ class Task:
 
     :ivar id: its public id.
     :ivar ending: why its work is being cancelled; ``None`` while nobody asked for that.
+    :ivar fenced: its replica was declared dead: others have settled, or will settle, what it
+        leaves, and it must write nothing more.
     """
 
     def __init__(self, record: TaskRecord) -> None:
         self.record = record
         self.ending: Literal["stopped", "interrupted"] | None = None
+        self.fenced = False
         self._committed = False
         self._runner: asyncio.Task[None] | None = None
         self._started = False
@@ -81,23 +92,54 @@ class Task:
 class Tasks:
     """The tasks this replica runs.
 
-    :param owner: id of this replica.
+    :ivar on_interrupted: called with the record of each task that a dead replica left, before
+        it is listed no more; again when one raised. Settle what it wrote, and tell its user.
+
+    :param cluster: this replica and the others; default: a single process.
     :param registry: where tasks are registered; default: this process's memory.
     :param stop_seconds: how long a stop waits for the owner's confirmation.
     """
 
     def __init__(
         self,
-        owner: str = "",
+        cluster: Cluster | None = None,
         registry: TaskRegistry | None = None,
         *,
         stop_seconds: float = 15.0,
     ) -> None:
-        self.owner = owner or uuid.uuid4().hex[:12]
+        self.on_interrupted: list[Callable[[TaskRecord], Awaitable[None]]] = []
+        self._replica = cluster.replica if cluster is not None else Replica(MemoryLeases())
         self._registry = registry if registry is not None else MemoryTaskRegistry()
         self._stop_seconds = stop_seconds
         self._mine: dict[str, Task] = {}
+        self._owed: dict[str, TaskRecord] = {}  # ended, and not dropped yet
+        self._background: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._replica.on_fenced.append(self._fence)
+        if cluster is not None:
+            cluster.reaper.on_dead.append(self._settle_dead)
+
+    async def __aenter__(self) -> Tasks:
+        """Hear what others ask of tasks here."""
+        await self._registry.open(self._asked, self._records)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+        await self._registry.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    @property
+    def owner(self) -> str:
+        """Id of this replica."""
+        return self._replica.id
 
     async def start(self, work: Work, *, item: str, user_id: str, label: str) -> Task:
         """Register a task and let ``work(task)`` run.
@@ -107,7 +149,7 @@ class Tasks:
         An exception makes it ``failed``.
 
         :param item: what it works for, e.g. a chat's id.
-        :raises Unavailable: this process is ending.
+        :raises Unavailable: this process is ending, or the registry does not answer.
         """
         record = TaskRecord(
             id=str(uuid.uuid4()),
@@ -118,12 +160,18 @@ class Tasks:
             state="running",
             started_at=time.time(),
         )
-        await self._registry.put(record)
+        task = self._mine[record.id] = Task(record)
+        try:
+            await self._registry.put(record)
+        except BaseException:
+            # It may be registered all the same.
+            self._ended(task, "interrupted")
+            self._owe(task.record)
+            raise
         if self._closed:
-            await self._registry.drop(replace(record, state="interrupted"))
+            await self._drop(replace(record, state="interrupted"))
+            self._ended(task, "interrupted")
             raise Unavailable("the server is stopping; try again in a moment", code="draining")
-        task = Task(record)
-        self._mine[task.id] = task
         task._runner = asyncio.create_task(self._run(task, work), name=f"task {label}")
         return task
 
@@ -147,10 +195,43 @@ class Tasks:
             task.commit()
             task.record = replace(task.record, state=state)
             try:
-                await self._registry.drop(task.record)
+                await self._drop(task.record)
             finally:
-                self._mine.pop(task.id, None)
-                task._ended.set()
+                self._ended(task, state)
+
+    def _ended(self, task: Task, state: TaskState) -> None:
+        task.record = replace(task.record, state=state)
+        self._mine.pop(task.id, None)
+        task._ended.set()
+
+    async def _drop(self, record: TaskRecord) -> None:
+        try:
+            async with asyncio.timeout(_SOON_SECONDS):
+                await self._registry.drop(record)
+        except Exception as error:
+            # Nobody waits for a registry that is away: what others see of it comes later.
+            log.warning("task.not_dropped", task_id=record.id, error=str(error))
+            self._owe(record)
+
+    def _owe(self, record: TaskRecord) -> None:
+        self._owed[record.id] = record
+        self._run_behind(self._drop_later(record))
+
+    async def _drop_later(self, record: TaskRecord) -> None:
+        while record.id in self._owed:
+            try:
+                await self._registry.drop(record)
+                del self._owed[record.id]
+            except Exception as error:
+                log.debug("task.not_dropped", task_id=record.id, error=str(error))
+                await asyncio.sleep(_SOON_SECONDS)
+
+    def _run_behind(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # -- stopping ----------------------------------------------------------------------
 
     async def stop(self, task_id: str) -> TaskOutcome:
         """Stop a task and wait until its owner has confirmed.
@@ -159,8 +240,8 @@ class Tasks:
         """
         task = self._mine.get(task_id)
         if task is not None:
-            await self._mark_stopping(task)
             task._cancel("stopped")
+            self._run_behind(self._mark_stopping(task))
             state: TaskState | None = await self._end_of(task)
         else:
             record = await self._registry.get(task_id)
@@ -173,7 +254,10 @@ class Tasks:
     async def _mark_stopping(self, task: Task) -> None:
         if task.state == "running" and not task._committed:
             task.record = replace(task.record, state="stopping")
-            await self._registry.put(task.record)
+            try:
+                await self._registry.mark(task.record)
+            except Exception as error:
+                log.warning("task.not_marked", task_id=task.id, error=str(error))
 
     async def _end_of(self, task: Task) -> TaskState:
         try:
@@ -202,6 +286,22 @@ class Tasks:
             outcomes[record.id] = result
         return outcomes
 
+    def _asked(self, task_id: str) -> None:
+        """Somebody, somewhere, wants the task to end; who wants to know reads how it ended."""
+        if task_id in self._mine:
+            self._run_behind(self._stop_for_others(task_id))
+
+    async def _stop_for_others(self, task_id: str) -> None:
+        try:
+            await self.stop(task_id)
+        except Unavailable as error:
+            log.warning("task.stop_for_others_failed", task_id=task_id, error=error.message)
+
+    # -- listing -----------------------------------------------------------------------
+
+    def _records(self) -> Records:
+        return [task.record for task in self._mine.values()] + list(self._owed.values())
+
     async def get(self, task_id: str) -> TaskRecord | None:
         """The record of a live task, or of one that ended a short while ago."""
         return await self._registry.get(task_id)
@@ -214,6 +314,33 @@ class Tasks:
         """The live tasks of an item, of one user when ``user_id`` is given."""
         records = await self._registry.of_item(item)
         return [record for record in records if user_id is None or record.user_id == user_id]
+
+    # -- death and end -----------------------------------------------------------------
+
+    def _fence(self) -> None:
+        """Others take this replica for dead, and its tasks with it."""
+        for task in list(self._mine.values()):
+            task.fenced = True
+            task._cancel("interrupted")
+
+    async def _settle_dead(self, replica_id: str) -> None:
+        """The tasks of a dead replica were interrupted."""
+        left = await self._registry.bury(replica_id)
+        if left:
+            log.warning("tasks.interrupted", replica=replica_id, tasks=len(left))
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def settle(record: TaskRecord) -> None:
+            async with few:
+                interrupted = replace(record, state="interrupted")
+                for callback in self.on_interrupted:
+                    await callback(interrupted)
+                await self._registry.drop(interrupted)
+
+        results = await asyncio.gather(*map(settle, left), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]
 
     async def shutdown(self, *, timeout: float = 10.0) -> int:
         """Interrupt all tasks of this replica and take no new ones.

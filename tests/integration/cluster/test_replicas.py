@@ -106,6 +106,7 @@ async def test_a_replica_whose_redis_lost_its_memory_takes_a_new_id(redis_prefix
         assert member.fenced == 1
         assert member.cluster.replica.leased
         assert list(await member.cluster.replica.ends()) == [member.id]
+        await until(lambda: member.cleaned == [old])  # what it held elsewhere is cleaned up
 
 
 async def test_a_callback_of_the_lost_is_called_again_until_it_succeeds(
@@ -144,6 +145,8 @@ async def test_a_process_frozen_for_longer_than_its_lease_notices_and_says_so(
     assert lost["id"] != old
     answer = await here.cluster.peers.request(lost["id"], "echo", {"n": 1}, timeout=5)
     assert answer == {"n": 1}
+    await asyncio.sleep(LEASE / 2)
+    assert here.cleaned == [old], "it was cleaned up before"
 
 
 async def test_a_process_frozen_for_a_moment_goes_on(simple_fleet: Fleet) -> None:

@@ -19,7 +19,7 @@ async def start(tasks: Tasks, work: object = endless, item: str = "c1", user: st
 
 
 async def test_a_task_is_registered_before_it_runs() -> None:
-    tasks = Tasks("replica-1")
+    tasks = Tasks()
     seen: list[TaskRecord | None] = []
 
     async def work(task: Task) -> None:
@@ -30,7 +30,7 @@ async def test_a_task_is_registered_before_it_runs() -> None:
     [record] = seen
     assert record is not None
     shown = record.as_dict()
-    assert (shown["item"], shown["owner"], shown["state"]) == ("c1", "replica-1", "running")
+    assert (shown["item"], shown["owner"], shown["state"]) == ("c1", tasks.owner, "running")
     assert 0 <= shown["age"] < 60
 
 

@@ -5,12 +5,26 @@
 --           until somebody buries it; after that, never.
 -- steady:   hash, replica -> ms since which its lease has not lapsed
 -- dead:     zset, replica -> ms at which it was buried or left; until all it held is cleaned up
+-- graves:   zset, the same of a day, cleaned up or not
 
--- KEYS registry steady. ARGV id ttl_ms
+local DAY_MS = 24 * 3600 * 1000
+
+local function lay_down(dead, graves, id, now)
+  redis.call('ZADD', dead, now, id)
+  redis.call('ZADD', graves, now, id)
+  redis.call('ZREMRANGEBYSCORE', graves, '-inf', now - DAY_MS)
+end
+
+-- KEYS registry steady dead graves. ARGV id ttl_ms former
+-- former: the id that it had before, or empty. It was not buried when Redis lost its memory; but
+-- what it held elsewhere is to be cleaned up all the same.
 register('replica_enlist', function(keys, args)
   local now = now_ms()
   redis.call('ZADD', keys[1], now + args[2], args[1])
   redis.call('HSET', keys[2], args[1], now)
+  if args[3] ~= '' and not redis.call('ZSCORE', keys[4], args[3]) then
+    lay_down(keys[3], keys[4], args[3], now)
+  end
   return 1
 end)
 
@@ -28,21 +42,21 @@ register('replica_renew', function(keys, args)
   return 1
 end)
 
--- KEYS registry steady dead. ARGV id. It goes by itself; the reaper looks for what it left.
+-- KEYS registry steady dead graves. ARGV id. It goes by itself; the reaper looks for what it left.
 register('replica_leave', function(keys, args)
   if redis.call('ZREM', keys[1], args[1]) == 1 then
     redis.call('HDEL', keys[2], args[1])
-    redis.call('ZADD', keys[3], now_ms(), args[1])
+    lay_down(keys[3], keys[4], args[1], now_ms())
   end
   return 1
 end)
 
--- KEYS registry steady dead fence. ARGV id token ttl_ms
+-- KEYS registry steady dead graves fence. ARGV id token ttl_ms
 -- Bury those whose lease ended. After an outage of Redis everybody's has: so only one who has
 -- been steady for a lease since then may bury, which gives the others the time to renew.
 -- Returns all whose things are still to be cleaned up.
 register('replica_bury', function(keys, args)
-  if redis.call('GET', keys[4]) ~= args[2] then
+  if redis.call('GET', keys[5]) ~= args[2] then
     return {}
   end
   local now = now_ms()
@@ -52,7 +66,7 @@ register('replica_bury', function(keys, args)
     for _, id in ipairs(redis.call('ZRANGE', keys[1], '-inf', '(' .. now, 'BYSCORE')) do
       redis.call('ZREM', keys[1], id)
       redis.call('HDEL', keys[2], id)
-      redis.call('ZADD', keys[3], now, id)
+      lay_down(keys[3], keys[4], id, now)
     end
   end
   return redis.call('ZRANGE', keys[3], 0, -1)
@@ -68,8 +82,6 @@ end)
 
 -- Locks. lock: hash with owner and token; fence: the last token given out.
 
-local FENCE_MS = 24 * 3600 * 1000
-
 -- KEYS lock fence. ARGV owner ttl_ms. The token, or 0 when somebody else holds it.
 register('lock_acquire', function(keys, args)
   local held = redis.call('HMGET', keys[1], 'owner', 'token')
@@ -84,7 +96,7 @@ register('lock_acquire', function(keys, args)
   local token = math.max(tonumber(redis.call('GET', keys[2]) or 0) + 1,
     time[1] * 1000000 + time[2])
   local text = string.format('%.0f', token)
-  redis.call('SET', keys[2], text, 'PX', math.max(FENCE_MS, 2 * args[2]))
+  redis.call('SET', keys[2], text, 'PX', math.max(DAY_MS, 2 * args[2]))
   redis.call('HSET', keys[1], 'owner', args[1], 'token', text)
   redis.call('PEXPIRE', keys[1], args[2])
   return token
@@ -96,7 +108,7 @@ register('lock_renew', function(keys, args)
     return 0
   end
   redis.call('PEXPIRE', keys[1], args[2])
-  redis.call('PEXPIRE', keys[2], math.max(FENCE_MS, 2 * args[2]))
+  redis.call('PEXPIRE', keys[2], math.max(DAY_MS, 2 * args[2]))
   return 1
 end)
 
