@@ -123,18 +123,24 @@ class RedisBroker:
         :raises Unavailable: Redis did not take it within the deadline. It may have been
             published all the same: nobody knows.
         """
-        envelope = encode_frame(frame)
         if not durable:
-            channel = self.channel(room)
+            message = VOLATILE + encode_frame(frame)
             await self._backplane.execute(
-                "SPUBLISH", channel, VOLATILE + envelope, timeout=_VOLATILE_SECONDS
+                "SPUBLISH", self.channel(room), message, timeout=_VOLATILE_SECONDS
             )
             known = self._rooms.get(room)
             return (known.position if known else None) or Position("", 0)
-        if len(envelope) > BIG:
-            envelope = await self._deposit(room, envelope)
+        envelope = await self.envelope(room, frame)
         epoch, seq = await self.append_by(room, "room_publish", (), (envelope,))
         return Position(epoch.decode(), seq)
+
+    async def envelope(self, room: str, frame: Frame) -> bytes:
+        """A frame as a function may append it to the room's log; a big one is deposited first.
+
+        :raises Unavailable: Redis did not take a big one within the deadline.
+        """
+        envelope = encode_frame(frame)
+        return envelope if len(envelope) <= BIG else await self._deposit(room, envelope)
 
     async def append_by(
         self, room: str, function: str, keys: Sequence[str], args: Sequence[Any]
