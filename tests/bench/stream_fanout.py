@@ -25,7 +25,7 @@ import httpx
 import socketio
 
 from heliograph.chat.outlet import Outlet
-from heliograph.chat.streams import Stream
+from heliograph.chat.stream import Stream
 from heliograph.settings import Settings
 from heliograph.store import Database, migrate
 from tests.support.server import serve
@@ -147,8 +147,8 @@ async def run(users: int, tokens: int, rate: float, database: str) -> None:
             streams: list[Stream] = []
             opened_by = server.services.chat.streams.open
 
-            def recorded(outlet: Outlet, message_id: str) -> Stream:
-                streams.append(opened_by(outlet, message_id))
+            async def recorded(outlet: Outlet, message_id: str) -> Stream:
+                streams.append(await opened_by(outlet, message_id))
                 return streams[-1]
 
             server.services.chat.streams.open = recorded  # type: ignore[method-assign]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from heliograph.chat.chats import Chats
 from heliograph.chat.direct import DirectChannels
 from heliograph.chat.info import RequestInfo
+from heliograph.chat.interruptions import Interruptions
 from heliograph.chat.messages import Ending, MessageRepository, NewMessage
 from heliograph.chat.models import Model, ModelList
 from heliograph.chat.outlet import Outlet, is_local
@@ -25,17 +27,33 @@ from heliograph.chat.requests import (
     model_body,
     title_from,
 )
-from heliograph.chat.streams import Stream, Streams
+from heliograph.chat.stream import Stream
+from heliograph.chat.streams import Streams
 from heliograph.chat.text import clean_json, clean_text, text_of
 from heliograph.chat.tools import Offered, ToolBox
 from heliograph.chat.updates import ClientMessage, new_message
 from heliograph.delivery import Hub
-from heliograph.errors import BadPayload, CallFailed
+from heliograph.errors import BadPayload, CallFailed, Conflict
 from heliograph.principal import Principal
 from heliograph.tasks import Tasks
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Placed:
+    """A question and its answer in their chat, and the history for the model.
+
+    :ivar body: what the model is sent.
+    :ivar title: of the chat, when it got one by this question.
+    """
+
+    question: NewMessage | None
+    answer: NewMessage
+    messages: list[dict[str, Any]]
+    body: dict[str, Any] = field(default_factory=dict)
+    title: str | None = None
 
 
 class Answers:
@@ -53,6 +71,7 @@ class Answers:
         chats: ChatRepository,
         messages: MessageRepository,
         streams: Streams,
+        interruptions: Interruptions,
         pipeline: Pipeline,
         direct: DirectChannels,
         server: Model,
@@ -65,6 +84,7 @@ class Answers:
         self._chats = chats
         self._messages = messages
         self._streams = streams
+        self._interruptions = interruptions
         self._pipeline = pipeline
         self._direct = direct
         self._server = server
@@ -125,18 +145,17 @@ class Answers:
         tools: dict[str, Offered] = {**remote_tools(request.tool_servers)}
         tools |= self._tools.offered(request.tool_ids)
         outlet = Outlet(self._hub, info.chat_id, info.message_id, user.id, access.shared)
-        stream = self._streams.open(outlet, info.message_id)
         try:
-            question, answer, messages = await self._place(info, request)
-            body = model_body(request, messages)
-            for name in ("tools", "tool_choice", "functions", "function_call"):
-                body.pop(name, None)  # a page's own tools cannot be called from here
-            body["stream"] = request.stream is not False
-            title = await self._begin(info, stream, question, answer, request, messages)
-        except BaseException:
-            stream.close()
-            raise
-        job = Job(info, model, body, stream, outlet, tools, title)
+            stream, placed = await self._begin(info, outlet, request)
+        except Conflict as conflict:
+            # Whoever writes it may be dead, and nobody may have noticed yet.
+            if conflict.code != "in_flight" or not await self._interruptions.repair(
+                user.id, info.chat_id
+            ):
+                raise
+            stream, placed = await self._begin(info, outlet, request)
+        question, answer = placed.question, placed.answer
+        job = Job(info, model, placed.body, stream, outlet, tools, placed.title)
         try:
             task = await self._tasks.start(
                 partial(self._pipeline.run, job=job),
@@ -161,9 +180,7 @@ class Answers:
                 raise BadPayload(f"{name}: needed with session_id", path=name)
         return RequestInfo(user.id, str(request.chat_id), str(request.id), request.session_id)
 
-    async def _place(
-        self, info: RequestInfo, request: CompletionRequest
-    ) -> tuple[NewMessage | None, NewMessage, list[dict[str, Any]]]:
+    async def _place(self, info: RequestInfo, request: CompletionRequest) -> _Placed:
         """Where question and answer belong in the chat, and the history for the model."""
         messages = request.messages
         if messages is not None:
@@ -179,7 +196,7 @@ class Answers:
         if is_local(info.chat_id):
             if messages is None:
                 raise BadPayload("messages: a temporary chat has no others", path="messages")
-            return None, answer, messages
+            return _Placed(None, answer, messages)
         tip = await self._chats.tip(info.chat_id, info.message_id)
         current = tip.current_id if tip.current_id != info.message_id else tip.answer_parent
         question: NewMessage | None = None
@@ -209,7 +226,7 @@ class Answers:
         if messages is None:
             messages = await self._stored(info.chat_id, answer.parent_id, question)
             check_messages(messages)
-        return question, answer, messages
+        return _Placed(question, answer, messages)
 
     async def _stored(
         self, chat_id: str, leaf: str | None, question: NewMessage | None
@@ -223,35 +240,60 @@ class Answers:
         return [*branch(rows, question.parent_id), {"role": "user", "content": content}]
 
     async def _begin(
-        self,
-        info: RequestInfo,
-        stream: Stream,
-        question: NewMessage | None,
-        answer: NewMessage,
-        request: CompletionRequest,
-        messages: list[dict[str, Any]],
-    ) -> str | None:
-        if is_local(info.chat_id):
-            return None
-        title = await self._messages.begin_answer(
+        self, info: RequestInfo, outlet: Outlet, request: CompletionRequest
+    ) -> tuple[Stream, _Placed]:
+        """Claim the answer, and store that it is in flight.
+
+        :raises Conflict: ``in_flight``, the message is being answered.
+        """
+        stream = await self._streams.open(outlet, info.message_id)
+        try:
+            placed = await self._place(info, request)
+            body = placed.body = model_body(request, placed.messages)
+            for name in ("tools", "tool_choice", "functions", "function_call"):
+                body.pop(name, None)  # a page's own tools cannot be called from here
+            body["stream"] = request.stream is not False
+            if not is_local(info.chat_id):
+                await self._store(info, stream, placed, request)
+        except BaseException:
+            stream.close()
+            raise
+        return stream, placed
+
+    async def _store(
+        self, info: RequestInfo, stream: Stream, placed: _Placed, request: CompletionRequest
+    ) -> None:
+        begun = await self._messages.begin_answer(
             info.chat_id,
-            question=question,
-            answer=answer,
+            question=placed.question,
+            answer=placed.answer,
+            owner=stream.ref.replica,
             keep_content=request.continues(),
-            title=title_from(messages),
+            title=title_from(placed.messages),
         )
-        if request.continues():
+        placed.title = begun.title
+        stream.outlet.shared = begun.shared
+        if not request.continues():
+            return
+        try:
             row = await self._messages.content(info.chat_id, info.message_id)
             if row is not None and row[0]:
                 await stream.replace(row[0])
-        return title
+        except BaseException:
+            await asyncio.shield(self._give_up(info, stream))
+            raise
 
     async def _give_up(self, info: RequestInfo, stream: Stream) -> None:
         """The answer began, but its task could not."""
         stream.close()
         if not is_local(info.chat_id):
             await self._messages.settle(
-                info.chat_id, info.message_id, "", whole=False, ending=Ending("interrupted")
+                info.chat_id,
+                info.message_id,
+                "",
+                owner=stream.ref.replica,
+                whole=False,
+                ending=Ending("interrupted"),
             )
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from heliograph.chat.hot import Hot
+from heliograph.chat.interruptions import Interruptions
 from heliograph.chat.outlet import Outlet, chat_room, is_local
-from heliograph.chat.repository import Access, ChatRepository
+from heliograph.chat.repository import Access, ChatRepository, ChatRows
 from heliograph.chat.streams import Streams
 from heliograph.chat.updates import ChatUpdates, ClientChat, read_client_chat
 from heliograph.chat.view import chat_view, list_entry
+from heliograph.cluster import PeerGone, Peers
 from heliograph.delivery import Hub, Session
 from heliograph.errors import Forbidden, NotFound
 from heliograph.principal import Principal
 from heliograph.tasks import Tasks
+
+_SHARE = "chat.share"
+_SHARE_SECONDS = 15.0
 
 
 class Chats:
@@ -31,12 +39,17 @@ class Chats:
         chats: ChatRepository,
         updates: ChatUpdates,
         streams: Streams,
+        interruptions: Interruptions,
+        peers: Peers,
     ) -> None:
         self._hub = hub
         self._tasks = tasks
         self._chats = chats
         self._updates = updates
         self._streams = streams
+        self._interruptions = interruptions
+        self._peers = peers
+        peers.serve(_SHARE, self._share_for_another)
 
     # -- who may -----------------------------------------------------------------------
 
@@ -75,8 +88,7 @@ class Chats:
         :param containing: only chats with this in their title or in a message.
         """
         rows = await self._chats.page(user.id, skip=skip, limit=limit, containing=containing)
-        busy = {record.item for record in await self._tasks.list()}
-        return [list_entry(chat, state, active=chat.id in busy) for chat, state in rows]
+        return [list_entry(chat, state, active=active) for chat, state, active in rows]
 
     async def get(self, user: Principal, chat_id: str) -> dict[str, Any]:
         """A chat with its messages; what streams is as far as it has come.
@@ -84,15 +96,29 @@ class Chats:
         :raises NotFound: there is none, or none the user may know of.
         """
         access = await self.readable(user, chat_id)
-        # Asked for before and after: an answer that ends or begins in between is in one.
-        hot = self._streams.of_chat(chat_id, access.owner)
-        rows = await self._chats.get(chat_id)
-        if rows is None:
-            raise NotFound(f"no chat {chat_id}")
         mine = access.owner == user.id
         readers = await self._chats.readers(chat_id) if mine else None
-        hot |= self._streams.of_chat(chat_id, access.owner)
+        rows, hot = await self._read(chat_id, access.owner)
         return chat_view(rows, hot, readers=readers)
+
+    async def _read(self, chat_id: str, owner: str) -> tuple[ChatRows, Mapping[str, Hot]]:
+        """The rows, and of each answer that they say is in flight how far it has come."""
+        again = False
+        while True:
+            rows = await self._chats.get(chat_id)
+            if rows is None:
+                raise NotFound(f"no chat {chat_id}")
+            in_flight = {message.id for message in rows.messages if message.state == "streaming"}
+            if not in_flight:
+                return rows, {}
+            # Read later than the rows, so that it has at least what they have.
+            hot = await self._streams.of_chat(chat_id, owner)
+            if in_flight <= hot.keys():
+                return rows, hot
+            # One has ended since, and its row is whole; or nobody writes it any more.
+            if again and not await self._interruptions.repair(owner, chat_id):
+                return rows, hot
+            again = True
 
     async def open(
         self, session: Session, chat_id: str, message_id: str | None, last_seq: int | None
@@ -104,7 +130,8 @@ class Chats:
         :param last_seq: what the client has of ``message_id``.
         :returns: ``{chat_id, streams: [{message_id, seq, from_seq, content}]}``, where
             ``content`` covers ``(from_seq, seq]``, the whole when ``from_seq`` is 0.
-            Deltas that come live and have a ``seq`` up to that one are to be ignored.
+            Deltas that come live, also before this answer, and have a ``seq`` up to that
+            one are to be ignored; the others go on from it.
         :raises NotFound: there is none, or none the user may know of.
         """
         user = session.user
@@ -120,9 +147,11 @@ class Chats:
             except NotFound:
                 if not was_in:
                     self._hub.leave(session, room)
+                    await self._hub.settled(session)
                 raise
-        # From here to the answer nothing waits: what is published next comes after it.
-        streams = self._streams.of_chat(chat_id, owner)
+        # Read when the session is in its rooms: what is published after that it gets live,
+        # some of it before this answer.
+        streams = await self._streams.of_chat(chat_id, owner)
         found = [
             asdict(stream.since(last_seq if key == message_id else None))
             for key, stream in streams.items()
@@ -178,6 +207,7 @@ class Chats:
         access = await self.writable(user, chat_id)
         await self._tasks.stop_item(chat_id)
         await self._chats.delete(chat_id)
+        await self._tasks.stop_item(chat_id)  # what began in between has nowhere to go
         outlet = Outlet(self._hub, chat_id, None, access.owner, access.shared)
         await outlet.send("chat:list", {"chat_id": chat_id, "deleted": True})
         await self._hub.close_room(chat_room(chat_id))
@@ -190,11 +220,21 @@ class Chats:
         access = await self.writable(user, chat_id)
         readers = readers - {access.owner}
         _, gone = await self._chats.set_readers(chat_id, readers)
-        for stream in self._streams.of_chat(chat_id, access.owner).values():
-            stream.outlet.shared = bool(readers)
+        self._set_shared(chat_id, access.owner, bool(readers))
+        for ref in await self._streams.elsewhere(chat_id, access.owner):
+            asked = {"chat_id": chat_id, "owner": access.owner, "shared": bool(readers)}
+            with contextlib.suppress(PeerGone):
+                await self._peers.request(ref.replica, _SHARE, asked, timeout=_SHARE_SECONDS)
         for reader in sorted(gone):
             await self._hub.expel(reader, chat_room(chat_id))
         return await self.get(user, chat_id)
+
+    def _set_shared(self, chat_id: str, owner: str, shared: bool) -> None:
+        for stream in self._streams.of_chat_here(chat_id, owner).values():
+            stream.outlet.shared = shared
+
+    async def _share_for_another(self, asked: dict[str, Any]) -> None:
+        self._set_shared(asked["chat_id"], asked["owner"], asked["shared"])
 
     async def mark_read(self, user: Principal, chat_id: str) -> int:
         """Move the owner's read mark to now and tell the owner's other sessions.

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from heliograph.chat.repository import DEFAULT_TITLE
 from heliograph.errors import BadPayload, Conflict, NotFound
 from heliograph.store import Database, now_s
-from heliograph.store.models import Chat, Message, MessageItem
+from heliograph.store.models import AccessGrant, Chat, Message, MessageItem
 
 EndState = Literal["finished", "stopped", "interrupted", "error"]
 Kind = Literal["status", "source", "file", "embed", "usage"]
@@ -34,6 +34,18 @@ class NewMessage:
     model: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     created_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer whose row is in flight.
+
+    :ivar title: the chat's title, when it got one.
+    :ivar shared: whether others may read the chat.
+    """
+
+    title: str | None
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +69,15 @@ class MessageRepository:
         *,
         question: NewMessage | None,
         answer: NewMessage,
+        owner: str,
         keep_content: bool,
         title: str | None,
-    ) -> str | None:
+    ) -> Begun:
         """Store the question, if it is new, and the row of the answer, in flight.
 
+        :param owner: id of the replica that writes it.
         :param keep_content: the answer's row goes on from what it has.
         :param title: for a chat that has none yet.
-        :returns: the title, when the chat got it.
         :raises Conflict: ``in_flight``, it is being answered already.
         :raises BadPayload: the answer's id is that of another kind of message.
         :raises NotFound: the chat is gone.
@@ -89,13 +102,13 @@ class MessageRepository:
             if there is not None and there.state == "streaming":
                 raise Conflict(f"message {answer.id} is being answered", code="in_flight")
             if there is None:
-                await insert_new(session, chat_id, answer, state="streaming")
+                await insert_new(session, chat_id, answer, state="streaming", owner=owner)
             else:
                 kept = {} if keep_content else {"content": ""}
                 await session.execute(
                     update(Message)
                     .where(Message.chat_id == chat_id, Message.id == answer.id)
-                    .values(state="streaming", error=None, model=answer.model, **kept)
+                    .values(state="streaming", owner=owner, error=None, model=answer.model, **kept)
                 )
                 if not keep_content:
                     await session.execute(
@@ -104,6 +117,11 @@ class MessageRepository:
                         )
                     )
             titled = title if title and chat in ("", DEFAULT_TITLE) else None
+            # Read after the claim, so that whoever shares it now finds the stream.
+            grants = select(AccessGrant.user_id).where(
+                AccessGrant.resource_type == "chat", AccessGrant.resource_id == chat_id
+            )
+            shared = await session.scalar(select(grants.exists()))
             await session.execute(
                 update(Chat)
                 .where(Chat.id == chat_id)
@@ -113,7 +131,7 @@ class MessageRepository:
                     **({"title": titled} if titled else {}),
                 )
             )
-        return titled
+        return Begun(titled, bool(shared))
 
     async def content(self, chat_id: str, message_id: str) -> tuple[str, str] | None:
         """``(content, state)`` as settled."""
@@ -131,6 +149,7 @@ class MessageRepository:
         """Append to the content.
 
         :raises NotFound: there is no such message.
+        :raises Conflict: ``in_flight``, it is being written by its owner.
         """
         await self._set_content(chat_id, message_id, Message.content + text)
 
@@ -138,13 +157,19 @@ class MessageRepository:
         """Replace the content.
 
         :raises NotFound: there is no such message.
+        :raises Conflict: ``in_flight``, it is being written by its owner.
         """
         await self._set_content(chat_id, message_id, text)
 
     async def _set_content(self, chat_id: str, message_id: str, content: Any) -> None:
+        one = (Message.chat_id == chat_id, Message.id == message_id)
         async with self._database.write() as session:
-            if not await _update(session, chat_id, message_id, content=content):
+            at_rest = update(Message).where(*one, Message.state != "streaming")
+            if _rows(await session.execute(at_rest.values(content=content))):
+                return
+            if await session.scalar(select(Message.id).where(*one)) is None:
                 raise _no_message(chat_id, message_id)
+        raise Conflict(f"message {message_id} is being answered", code="in_flight")
 
     async def add_items(
         self,
@@ -179,13 +204,21 @@ class MessageRepository:
             raise _no_message(chat_id, message_id) from None
 
     async def settle(
-        self, chat_id: str, message_id: str, text: str, *, whole: bool, ending: Ending | None
+        self,
+        chat_id: str,
+        message_id: str,
+        text: str,
+        *,
+        owner: str,
+        whole: bool,
+        ending: Ending | None,
     ) -> bool:
         """Write what of an answer in flight has not been written, in one transaction.
 
+        :param owner: nothing is written unless the answer is (still) its.
         :param whole: ``text`` is the whole content, not its tail.
         :param ending: also end it.
-        :returns: whether the message (still) exists.
+        :returns: whether the answer is the owner's.
         """
         values: dict[str, Any] = {}
         if whole:
@@ -194,8 +227,11 @@ class MessageRepository:
             values["content"] = Message.content + text
         if ending is not None:
             values |= {"state": ending.state, "error": ending.error}
+        if not values:
+            return await self.is_owner(chat_id, message_id, owner)
+        one = (Message.chat_id == chat_id, Message.id == message_id, Message.owner == owner)
         async with self._database.write() as session:
-            if not await _update(session, chat_id, message_id, **values):
+            if not _rows(await session.execute(update(Message).where(*one).values(**values))):
                 return False
             if ending is not None:
                 await session.execute(
@@ -205,17 +241,28 @@ class MessageRepository:
                     await _insert_items(session, chat_id, message_id, "usage", [ending.usage])
         return True
 
-    async def interrupt_all(self) -> int:
-        """Mark every answer in flight as interrupted: its process is gone. Returns how many."""
+    async def is_owner(self, chat_id: str, message_id: str, owner: str) -> bool:
+        """Whether the answer is the owner's."""
+        query = select(Message.owner).where(Message.chat_id == chat_id, Message.id == message_id)
+        async with self._database.read() as session:
+            return await session.scalar(query) == owner
+
+    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
+        """The owner has another name; whether the answer is (still) its."""
+        one = (Message.chat_id == chat_id, Message.id == message_id)
+        either = Message.owner.in_((former, owner))
         async with self._database.write() as session:
-            result = await session.execute(
-                update(Message).where(Message.state == "streaming").values(state="interrupted")
-            )
-        return cast("CursorResult[Any]", result).rowcount
+            statement = update(Message).where(*one, either).values(owner=owner)
+            return _rows(await session.execute(statement)) > 0
 
 
 async def insert_new(
-    session: AsyncSession, chat_id: str, message: NewMessage, *, state: str = "finished"
+    session: AsyncSession,
+    chat_id: str,
+    message: NewMessage,
+    *,
+    state: str = "finished",
+    owner: str | None = None,
 ) -> None:
     """Insert a message after the chat's last one, unless its id is taken."""
     taken = await session.scalar(
@@ -237,19 +284,13 @@ async def insert_new(
             content=message.content,
             model=message.model,
             state=state,
+            owner=owner,
             error=None,
             extra=message.extra,
             created_at=message.created_at or now_s(),
             position=last,
         )
     )
-
-
-async def _update(session: AsyncSession, chat_id: str, message_id: str, **values: Any) -> bool:
-    result = await session.execute(
-        update(Message).where(Message.chat_id == chat_id, Message.id == message_id).values(**values)
-    )
-    return cast("CursorResult[Any]", result).rowcount > 0
 
 
 async def _insert_items(
@@ -263,6 +304,10 @@ async def _insert_items(
                 for payload in payloads
             ],
         )
+
+
+def _rows(result: Any) -> int:
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def _no_message(chat_id: str, message_id: str) -> NotFound:

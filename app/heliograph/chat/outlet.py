@@ -10,6 +10,9 @@ from heliograph.delivery import Hub, user_room
 LOCAL = "local:"
 """Prefix of the ids of temporary chats, which never reach the database."""
 
+MAX_TOLD = 1024 * 1024
+"""Characters of content that an answer's last event repeats, at most."""
+
 
 def is_local(chat_id: str) -> bool:
     """Whether the chat is temporary."""
@@ -34,8 +37,8 @@ class Outlet:
     owner: str
     shared: bool
 
-    async def send(self, kind: str, data: Any = None, *, seq: int | None = None) -> None:
-        """Publish ``{chat_id, message_id, data: {type, data}, seq?}``."""
+    def event(self, kind: str, data: Any, seq: int | None = None) -> dict[str, Any]:
+        """``{chat_id, message_id, data: {type, data}, seq?}``."""
         event: dict[str, Any] = {
             "chat_id": self.chat_id,
             "message_id": self.message_id,
@@ -43,7 +46,16 @@ class Outlet:
         }
         if seq is not None:
             event["seq"] = seq
+        return event
+
+    async def send(self, kind: str, data: Any = None) -> None:
+        """Publish an event."""
+        event = self.event(kind, data)
         await self.hub.publish(user_room(self.owner), "events", event)
+        await self.send_to_readers(event)
+
+    async def send_to_readers(self, event: dict[str, Any]) -> None:
+        """Publish an event that the owner's room has, if the chat is shared."""
         if self.shared:
             # The owner's sessions have it from their own room.
             await self.hub.publish(chat_room(self.chat_id), "events", event, skip_user=self.owner)

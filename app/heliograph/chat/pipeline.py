@@ -17,8 +17,8 @@ from heliograph.chat.emitter import Emitter
 from heliograph.chat.info import RequestInfo
 from heliograph.chat.messages import Ending
 from heliograph.chat.models import Model, UpstreamError
-from heliograph.chat.outlet import Outlet
-from heliograph.chat.streams import Stream
+from heliograph.chat.outlet import MAX_TOLD, Outlet
+from heliograph.chat.stream import Stream
 from heliograph.chat.tools import Offered, ToolError
 from heliograph.chat.turn import ToolCall, Turn
 from heliograph.errors import HeliographError
@@ -29,8 +29,6 @@ log = get_logger(__name__)
 
 MAX_ROUNDS = 10
 """How often one answer may go to tools and back."""
-
-_MAX_TOLD = 1024 * 1024  # characters of content that the final event repeats
 
 
 @dataclass(slots=True)
@@ -63,6 +61,9 @@ class Pipeline:
         :raises asyncio.CancelledError: the task was stopped or interrupted.
         """
         failure: BaseException | None = None
+        runner = asyncio.current_task()
+        assert runner is not None
+        job.stream.on_taken = runner.cancel
         try:
             await self._tell(job, "chat:active", {"active": True})
             if job.title is not None:
@@ -79,12 +80,21 @@ class Pipeline:
             failure = error
             ending = _failed("The server failed to write this answer.", "internal", job.usage)
         task.commit()
+        job.stream.on_taken = _nothing
         await job.stream.end(ending, lambda: self._announce(job, ending))
-        others = await self._tasks.of_item(job.info.chat_id, user_id=job.info.user_id)
-        busy = any(other.id != task.id for other in others)
-        await self._tell(job, "chat:active", {"active": busy})
+        if job.stream.taken:
+            raise failure if failure is not None else asyncio.CancelledError
+        await self._tell(job, "chat:active", {"active": await self._is_busy(task, job)})
         if failure is not None:
             raise failure
+
+    async def _is_busy(self, task: Task, job: Job) -> bool:
+        try:
+            others = await self._tasks.of_item(job.info.chat_id, user_id=job.info.user_id)
+        except HeliographError as error:
+            log.warning("chat.tasks_unknown", error=error.message)
+            return False
+        return any(other.id != task.id for other in others)
 
     # -- telling ---------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class Pipeline:
             await self._tell(job, "chat:message:error", {"error": ending.error})
         else:
             said: dict[str, Any] = {"done": True, "state": ending.state}
-            if job.stream.size <= _MAX_TOLD:
+            if job.stream.size <= MAX_TOLD:
                 said["content"] = job.stream.content
             if ending.usage is not None:
                 said["usage"] = ending.usage
@@ -206,6 +216,10 @@ class Pipeline:
         except Exception as error:
             # The tool goes on without its status: what it does matters more.
             log.warning("chat.status_failed", error=f"{type(error).__name__}: {error}"[:300])
+
+
+def _nothing() -> None:
+    """It is ending anyway."""
 
 
 def _failed(sentence: str, code: str, usage: dict[str, Any] | None) -> Ending:

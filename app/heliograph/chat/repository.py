@@ -137,13 +137,16 @@ class ChatRepository:
 
     async def page(
         self, user_id: str, *, skip: int, limit: int, containing: str = ""
-    ) -> list[tuple[Chat, str | None]]:
-        """A user's chats, the last changed first, each with the state of its current message.
+    ) -> list[tuple[Chat, str | None, bool]]:
+        """A user's chats, the last changed first, each with the state of its current message
+        and whether any of its messages is in flight.
 
         :param containing: only those with this in their title or in a message.
         """
+        answer = aliased(Message)
+        in_flight = select(answer.id).where(answer.chat_id == Chat.id, answer.state == "streaming")
         query = (
-            select(Chat, Message.state)
+            select(Chat, Message.state, in_flight.exists())
             .outerjoin(Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id))
             .where(Chat.user_id == user_id)
             .order_by(Chat.updated_at.desc(), Chat.created_at.desc(), Chat.id)
@@ -157,7 +160,7 @@ class ChatRepository:
             )
             query = query.where(or_(contains(Chat.title, containing), messages.exists()))
         async with self._database.read() as session:
-            return [(chat, state) for chat, state in await session.execute(query)]
+            return [(chat, state, bool(busy)) for chat, state, busy in await session.execute(query)]
 
     async def delete(self, chat_id: str) -> bool:
         """Delete a chat with its messages and grants; whether there was one."""

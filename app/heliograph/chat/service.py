@@ -10,10 +10,13 @@ from heliograph.chat import api
 from heliograph.chat.answers import Answers
 from heliograph.chat.caller import Caller
 from heliograph.chat.chats import Chats
+from heliograph.chat.claims import Claims
 from heliograph.chat.direct import DirectChannels
 from heliograph.chat.echo import Echo
 from heliograph.chat.emitter import Emitter
+from heliograph.chat.hot import HotLog, MemoryHotLog
 from heliograph.chat.info import RequestInfo
+from heliograph.chat.interruptions import Interruptions
 from heliograph.chat.messages import MessageRepository
 from heliograph.chat.models import ModelList
 from heliograph.chat.pipeline import Pipeline
@@ -22,13 +25,11 @@ from heliograph.chat.streams import Streams
 from heliograph.chat.tools import ToolBox, load_tools
 from heliograph.chat.updates import ChatUpdates
 from heliograph.chat.upstream import Upstream
+from heliograph.cluster import Cluster
 from heliograph.delivery import Calls, Hub, Lifecycle
 from heliograph.settings import Settings
 from heliograph.store import Database
 from heliograph.tasks import Tasks
-from heliograph.telemetry import get_logger
-
-log = get_logger(__name__)
 
 
 class Chat:
@@ -41,9 +42,13 @@ class Chat:
     :ivar answers: completion requests.
     :ivar models: the list of models.
     :ivar streams: the answers in flight.
+    :ivar interruptions: ends what dead replicas were writing.
     :ivar direct: channels of users' own models; the edge hands it unknown events.
     :ivar emitter: emits events of messages.
     :ivar caller: calls sessions.
+
+    :param cluster: default: of a single process.
+    :param hot: the logs of the answers in flight; default: of a single process.
     """
 
     def __init__(
@@ -54,17 +59,27 @@ class Chat:
         lifecycle: Lifecycle,
         calls: Calls,
         tasks: Tasks,
+        cluster: Cluster | None = None,
+        hot: HotLog | None = None,
     ) -> None:
         self._settings = settings
+        cluster = Cluster(hub) if cluster is None else cluster
+        hot = MemoryHotLog(hub) if hot is None else hot
         rows = ChatRepository(database)
         self._messages = MessageRepository(database)
         self.streams = Streams(
             self._messages,
+            hot,
+            lambda: cluster.replica.id,
             interval=settings.chat_delta_interval_ms / 1000,
             settle_seconds=settings.chat_settle_seconds,
         )
-        self.chats = Chats(hub, tasks, rows, ChatUpdates(database), self.streams)
-        self.emitter = Emitter(hub, rows, self._messages, self.streams)
+        self.interruptions = Interruptions(hub, rows, Claims(database), hot, cluster.replica)
+        cluster.reaper.on_dead.append(self.interruptions.settle_for_dead)
+        cluster.replica.on_lost.append(self.streams.adopt)
+        here = (self.streams, self.interruptions, cluster.peers)
+        self.chats = Chats(hub, tasks, rows, ChatUpdates(database), *here)
+        self.emitter = Emitter(hub, rows, self._messages, *here)
         self.caller = Caller(calls, settings.websocket_event_caller_timeout)
         self.direct = DirectChannels(self.caller, settings.openai_timeout_seconds)
         lifecycle.on_ended.append(self.direct.session_ended)
@@ -85,6 +100,7 @@ class Chat:
             chats=rows,
             messages=self._messages,
             streams=self.streams,
+            interruptions=self.interruptions,
             pipeline=Pipeline(self.emitter, self.caller, tasks),
             direct=self.direct,
             server=server,
@@ -93,21 +109,21 @@ class Chat:
         )
 
     async def __aenter__(self) -> Chat:
-        """Load the tools, and mark what a dead process left in flight as interrupted.
+        """Load the tools, and look for what dead processes left in flight.
 
         :raises ConfigurationError: a tool cannot be used.
         """
         loaded = await asyncio.to_thread(load_tools, self._settings.heliograph_tools)
         self.tools.tools.update(loaded.tools)
-        interrupted = await self._messages.interrupt_all()
-        if interrupted:
-            log.info("chat.interrupted_answers", number=interrupted)
+        await self.interruptions.start()
         api.bind(self.emitter, self.caller)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close what is open towards the upstream."""
         api.unbind(self.emitter)
+        await self.interruptions.stop()
+        await self.streams.stop()
         if self._upstream is not None:
             await self._upstream.close()
 

@@ -2,12 +2,15 @@
 
 Writes do not grow with tokens. A write that fails, or of which nobody knows whether it was
 carried out, is followed by one of the whole text, so nothing is lost and nothing doubled.
+Each names its owner, the replica that writes the answer; once the answer is not its any
+more, nothing is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,9 +29,22 @@ class Settles(Protocol):
     """Where answers settle."""
 
     async def settle(
-        self, chat_id: str, message_id: str, text: str, *, whole: bool, ending: Ending | None
+        self,
+        chat_id: str,
+        message_id: str,
+        text: str,
+        *,
+        owner: str,
+        whole: bool,
+        ending: Ending | None,
     ) -> bool:
-        """Write a tail or the whole, and how it ended; whether the message still exists."""
+        """Write a tail or the whole, and how it ended; whether it (still) is the owner's."""
+
+    async def is_owner(self, chat_id: str, message_id: str, owner: str) -> bool:
+        """Whether the answer is the owner's."""
+
+    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
+        """The owner has another name; whether the answer is (still) its."""
 
 
 @dataclass(slots=True)
@@ -63,25 +79,42 @@ class Settlement:
     """Settles one answer.
 
     :param store: where to; ``None`` for an answer that is never stored.
+    :param owner: id of the replica that writes it.
     :param seconds: how often.
+    :param on_lost: called when the answer is found not to be the owner's any more.
     :ivar writes: how often it was written.
     """
 
     def __init__(
-        self, parts: Parts, store: Settles | None, chat_id: str, message_id: str, seconds: float
+        self,
+        parts: Parts,
+        store: Settles | None,
+        chat_id: str,
+        message_id: str,
+        owner: str,
+        *,
+        seconds: float,
+        on_lost: Callable[[], None],
     ) -> None:
         self.writes = 0
         self._parts = parts
         self._store = store
         self._chat_id = chat_id
         self._message_id = message_id
+        self._owner = owner
         self._seconds = seconds
+        self._on_lost = on_lost
         self._written = 0  # parts of this generation
         self._generation = 0
         self._doubtful = False  # whether the last write was carried out
         self._writing = asyncio.Lock()
         self._closing = asyncio.Event()
         self._settler: asyncio.Task[None] | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is stored at all."""
+        return self._store is not None
 
     @property
     def _whole(self) -> bool:
@@ -100,6 +133,27 @@ class Settlement:
     def close(self) -> None:
         """Write no more by itself."""
         self._closing.set()
+
+    async def quiet(self) -> None:
+        """Wait for a write that is under way."""
+        async with self._writing:
+            pass
+
+    async def is_ours(self) -> bool:
+        """Whether the answer is the owner's, as far as the database knows."""
+        if self._store is None:
+            return True
+        return await self._store.is_owner(self._chat_id, self._message_id, self._owner)
+
+    async def rename(self, owner: str) -> bool:
+        """The owner has another id; whether the answer is its."""
+        async with self._writing:
+            if self._store is not None and not await self._store.change_owner(
+                self._chat_id, self._message_id, self._owner, owner
+            ):
+                return False
+            self._owner = owner
+        return True
 
     async def _keep_settling(self) -> None:
         delay = self._seconds
@@ -138,7 +192,16 @@ class Settlement:
         whole, generation, upto = self._whole, self._parts.generation, len(self._parts.parts)
         text = self._parts.text(0 if whole else self._written)
         self._doubtful = True
-        await self._store.settle(self._chat_id, self._message_id, text, whole=whole, ending=ending)
+        ours = await self._store.settle(
+            self._chat_id,
+            self._message_id,
+            text,
+            owner=self._owner,
+            whole=whole,
+            ending=ending,
+        )
         self.writes += 1
+        if not ours:
+            self._on_lost()
         self._doubtful = False
         self._generation, self._written = generation, upto

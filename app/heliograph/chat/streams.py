@@ -1,264 +1,159 @@
-"""Answers in flight: hot in memory with a sequence, settling into SQL behind.
-
-Guarantees: deltas of one answer are published in order, each with the next ``seq``;
-what is asked for since a ``seq`` has no gap and no doubles; whatever the database does,
-nothing that arrived is lost while the process lives. Limits: one answer has at most
-:data:`MAX_ANSWER` characters; after a SIGKILL the database has what had settled.
-
-Tokens that come close together travel as one delta.
-"""
+"""The answers in flight: those this replica writes, and how to read those of others."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Callable
 
 from heliograph.chat import settling
-from heliograph.chat.messages import Ending
+from heliograph.chat.hot import Hot, HotLog, InFlight, StreamRef
 from heliograph.chat.outlet import Outlet, is_local
-from heliograph.chat.settling import Parts, Settlement, Settles
-from heliograph.chat.text import clean_text, ends_in_half_a_pair
-from heliograph.errors import Conflict, TooLarge
+from heliograph.chat.settling import Settles
+from heliograph.chat.stream import Stream
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
 
-MAX_ANSWER = 4 * 1024 * 1024
-"""Characters in one answer, at most."""
+_STOP_SECONDS = 2.0
 
-_MAX_DELTA = 64 * 1024
-_PATIENCE = 5.0  # an end that cannot be stored is told to the user after this
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Content that covers ``(from_seq, seq]``; the whole when ``from_seq`` is 0."""
-
-    message_id: str
-    seq: int
-    from_seq: int
-    content: str
-
-
-class Stream:
-    """One answer in flight.
-
-    :ivar size: characters taken so far.
-    :ivar ending: how it ended; ``None`` while it is being written.
-    """
-
-    def __init__(
-        self,
-        outlet: Outlet,
-        message_id: str,
-        store: Settles | None,
-        *,
-        interval: float,
-        settle_seconds: float,
-        forget: Callable[[Stream], None],
-    ) -> None:
-        self.outlet = outlet
-        self.message_id = message_id
-        self.size = 0
-        self.ending: Ending | None = None
-        self._interval = interval
-        self._forget = forget
-        self._parts = Parts()
-        self._settlement = Settlement(
-            self._parts, store, outlet.chat_id, message_id, settle_seconds
-        )
-        self._pending: list[str] = []
-        self._held = ""
-        self._publishing = asyncio.Lock()
-        self._pacer: asyncio.Task[None] | None = None
-
-    # -- reading ---------------------------------------------------------------------
-
-    @property
-    def seq(self) -> int:
-        """The sequence of the last delta; 0 before the first."""
-        return self._parts.last_seq
-
-    @property
-    def content(self) -> str:
-        """What has been published so far, up to :attr:`seq`."""
-        return self._parts.text()
-
-    @property
-    def writes(self) -> int:
-        """How often it was written to the database."""
-        return self._settlement.writes
-
-    def since(self, last_seq: int | None) -> Resume:
-        """What a client that has everything up to ``last_seq`` lacks; all, when that
-        cannot be told as a delta (unknown, from the future, or replaced since)."""
-        parts = self._parts
-        # Parts of a first generation build on nothing, those of later ones on a whole.
-        first = parts.origin + 1
-        if last_seq is None or not first <= last_seq <= self.seq:
-            return Resume(self.message_id, self.seq, 0, self.content)
-        lacking = parts.text(last_seq - parts.origin)
-        return Resume(self.message_id, self.seq, last_seq, lacking)
-
-    # -- writing ---------------------------------------------------------------------
-
-    def append(self, text: str) -> None:
-        """Add text; it is published at once, or with what comes within the interval.
-
-        :raises TooLarge: the answer would exceed :data:`MAX_ANSWER`.
-        """
-        if not text:
-            return
-        if self.size + len(text) > MAX_ANSWER:
-            raise _too_large()
-        self.size += len(text)
-        self._pending.append(text)
-        if self._pacer is None:
-            self._pacer = asyncio.create_task(self._pace())
-
-    async def replace(self, text: str) -> None:
-        """Set the whole content; published with a sequence of its own.
-
-        :raises TooLarge: over :data:`MAX_ANSWER`.
-        """
-        if len(text) > MAX_ANSWER:
-            raise _too_large()
-        async with self._publishing:
-            text = clean_text(text)
-            self._pending.clear()
-            self._held = ""
-            self.size = len(text)
-            self._parts.replace(text)
-            await self._publish("replace", text)
-
-    async def flush(self) -> None:
-        """Publish what waits."""
-        async with self._publishing:
-            await self._publish_pending(all_of_it=True)
-
-    async def _pace(self) -> None:
-        try:
-            while self._pending:
-                async with self._publishing:
-                    await self._publish_pending()
-                await asyncio.sleep(self._interval)
-        finally:
-            self._pacer = None
-
-    async def _publish_pending(self, *, all_of_it: bool = False) -> None:
-        text = self._held + "".join(self._pending)
-        self._pending.clear()
-        self._held = ""
-        if not all_of_it and ends_in_half_a_pair(text):
-            # The other half of the character is the beginning of the next token.
-            self._held = text[-1]
-            text = text[:-1]
-        text = clean_text(text)
-        for start in range(0, len(text), _MAX_DELTA):
-            part = text[start : start + _MAX_DELTA]
-            self._parts.parts.append(part)
-            await self._publish("message", part)
-
-    async def _publish(self, kind: str, content: str) -> None:
-        self._settlement.soon()
-        try:
-            await self.outlet.send(kind, {"content": content}, seq=self.seq)
-        except Exception:
-            # Its clients see the gap in `seq` and ask again through `join-chat`.
-            log.exception("stream.publish_failed", message_id=self.message_id, seq=self.seq)
-
-    # -- ending ----------------------------------------------------------------------
-
-    async def end(self, ending: Ending, announce: Callable[[], Awaitable[None]]) -> None:
-        """Publish and settle the rest with how it ended, then have it announced.
-
-        Returns when it is in the database, however long that takes; the end is announced
-        after :data:`_PATIENCE` seconds in any case. What others append until then is kept.
-        """
-        await self.flush()
-        self.ending = ending
-        self._settlement.close()
-        announced = False
-        loop = asyncio.get_running_loop()
-        impatient_at = loop.time() + _PATIENCE
-        delay = settling.FIRST_RETRY
-        while True:
-            if await self._settlement.write(ending):
-                await self.flush()
-                if not self._pending and self._settlement.complete:
-                    break
-                ending = replace(ending, usage=None)  # stored
-                continue
-            if not announced and loop.time() + delay > impatient_at:
-                announced = True
-                await announce()
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, settling.LAST_RETRY)
-        self.close()
-        if not announced:
-            await announce()
-
-    def close(self) -> None:
-        """Take no more: it ended, or never began. Whatever comes later goes to the database."""
-        self._forget(self)
-        self._settlement.close()
-        if self._pacer is not None:
-            self._pacer.cancel()
+Key = tuple[str, str]
+"""Ids of a chat and of a message in it. Ids of temporary chats are made up by their
+clients, so they are unique for one user only."""
 
 
 class Streams:
-    """The answers in flight on this replica.
+    """The answers in flight.
 
+    :param replica_id: tells this replica's id, which may change.
     :param interval: seconds in which tokens are gathered into one delta.
     :param settle_seconds: how often an answer is written to the database.
     """
 
-    def __init__(self, store: Settles, *, interval: float, settle_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Settles,
+        hot: HotLog,
+        replica_id: Callable[[], str],
+        *,
+        interval: float,
+        settle_seconds: float,
+    ) -> None:
+        self.hot = hot
         self._store = store
+        self._replica_id = replica_id
         self._interval = interval
         self._settle_seconds = settle_seconds
-        self._streams: dict[str, dict[str, Stream]] = {}
+        self._mine: dict[str, dict[Key, Stream]] = {}  # by owner of the chat
+        self._removals: set[asyncio.Task[None]] = set()
 
-    def open(self, outlet: Outlet, message_id: str) -> Stream:
+    # -- those of this replica ---------------------------------------------------------
+
+    async def open(self, outlet: Outlet, message_id: str) -> Stream:
         """Begin an answer.
 
-        :raises Conflict: ``in_flight``, it is being answered already.
+        :raises InFlight: it is being answered already, here or elsewhere.
         """
-        group = self._streams.setdefault(_scope(outlet.chat_id, outlet.owner), {})
-        if message_id in group:
-            raise Conflict(f"message {message_id} is being answered", code="in_flight")
-        stream = group[message_id] = Stream(
+        owner, chat_id = outlet.owner, outlet.chat_id
+        mine = self._mine.setdefault(owner, {})
+        if (chat_id, message_id) in mine:
+            raise InFlight(message_id, mine[chat_id, message_id].ref)
+        run, replica_id = uuid.uuid4().hex, self._replica_id()
+        stream = mine[chat_id, message_id] = Stream(
+            StreamRef(owner, chat_id, message_id, run, replica_id),
             outlet,
-            message_id,
-            None if is_local(outlet.chat_id) else self._store,
+            None if is_local(chat_id) else self._store,
+            self.hot,
             interval=self._interval,
             settle_seconds=self._settle_seconds,
             forget=self._forget,
         )
+        try:
+            await self.hot.begin(stream.ref)
+        except BaseException:
+            stream.close()
+            raise
         return stream
 
-    def _forget(self, stream: Stream) -> None:
-        scope = _scope(stream.outlet.chat_id, stream.outlet.owner)
-        group = self._streams.get(scope, {})
-        if group.get(stream.message_id) is stream:
-            del group[stream.message_id]
-        if not group:
-            self._streams.pop(scope, None)
-
     def get(self, chat_id: str, message_id: str, owner: str) -> Stream | None:
-        """The answer in flight, if it is."""
-        return self._streams.get(_scope(chat_id, owner), {}).get(message_id)
+        """The answer, if this replica writes it."""
+        return self._mine.get(owner, {}).get((chat_id, message_id))
 
-    def of_chat(self, chat_id: str, owner: str) -> dict[str, Stream]:
-        """A chat's answers in flight, by message id."""
-        return dict(self._streams.get(_scope(chat_id, owner), {}))
+    def of_chat_here(self, chat_id: str, owner: str) -> dict[str, Stream]:
+        """A chat's answers that this replica writes, by message id."""
+        mine = self._mine.get(owner, {})
+        return {key[1]: stream for key, stream in mine.items() if key[0] == chat_id}
 
+    def _forget(self, stream: Stream) -> asyncio.Task[None]:
+        ref = stream.ref
+        mine = self._mine.get(ref.user_id, {})
+        if mine.get((ref.chat_id, ref.message_id)) is stream:
+            del mine[ref.chat_id, ref.message_id]
+        if not mine:
+            self._mine.pop(ref.user_id, None)
+        task = asyncio.create_task(self._remove(ref))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+        return task
 
-def _scope(chat_id: str, owner: str) -> str:
-    # Ids of temporary chats are made up by their clients: each user's are apart.
-    return f"{owner}/{chat_id}" if is_local(chat_id) else chat_id
+    async def _remove(self, ref: StreamRef) -> None:
+        # Until it is removed, others take the answer for one in flight.
+        delay = settling.FIRST_RETRY
+        while True:
+            try:
+                await self.hot.end(ref)
+                return
+            except Exception as error:
+                log.warning("stream.not_removed", message_id=ref.message_id, error=str(error)[:200])
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, settling.LAST_RETRY)
 
+    async def adopt(self, former: str) -> None:
+        """This replica was counted as dead and has another id: go on under it with what
+        nobody has ended meanwhile."""
+        streams = [stream for mine in self._mine.values() for stream in mine.values()]
+        theirs = [stream for stream in streams if stream.ref.replica == former]
+        await asyncio.gather(*(stream.adopt(self._replica_id()) for stream in theirs))
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"the answer is longer than {MAX_ANSWER} characters", code="answer_too_large")
+    async def stop(self) -> None:
+        """Give the last logs a moment to be removed; for the end of the process."""
+        if self._removals:
+            _, late = await asyncio.wait(set(self._removals), timeout=_STOP_SECONDS)
+            for task in late:  # the reaper removes what is left
+                task.cancel()
+
+    # -- those of all replicas ---------------------------------------------------------
+
+    async def find(self, chat_id: str, message_id: str, owner: str) -> Stream | StreamRef | None:
+        """The answer in flight, if it is; another replica's as its reference."""
+        mine = self.get(chat_id, message_id, owner)
+        if mine is not None:
+            return mine
+        ref = await self.hot.find(owner, chat_id, message_id)
+        return self.get(chat_id, message_id, owner) or ref
+
+    async def elsewhere(self, chat_id: str, owner: str) -> list[StreamRef]:
+        """A chat's answers that other replicas write."""
+        refs = await self.hot.of_user(owner)
+        here = self._mine.get(owner, {})
+        return [
+            ref for ref in refs if ref.chat_id == chat_id and (chat_id, ref.message_id) not in here
+        ]
+
+    async def of_chat(self, chat_id: str, owner: str) -> dict[str, Hot]:
+        """A chat's answers in flight by message id, each as far as it has come.
+
+        Those of this replica are as they are when this returns, those of others as they
+        were when they were asked for.
+        """
+        refs = await self.elsewhere(chat_id, owner)
+        read = await asyncio.gather(*(self.hot.read(ref) for ref in refs))
+        found: dict[str, Hot] = {
+            snapshot.ref.message_id: snapshot for snapshot in read if snapshot is not None
+        }
+        return found | self.of_chat_here(chat_id, owner)
+
+    async def busy_chats(self, owner: str) -> set[str]:
+        """Ids of the user's chats that are being answered."""
+        refs = await self.hot.of_user(owner)
+        return {ref.chat_id for ref in refs} | {key[0] for key in self._mine.get(owner, {})}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heliograph.chat.hot import Hot
 from heliograph.chat.repository import ChatRows
-from heliograph.chat.streams import Stream
 from heliograph.store.models import Chat, Message
 
 # Where the items of each kind appear in a message.
@@ -14,7 +14,7 @@ _LISTS = {"status": "statusHistory", "source": "sources", "file": "files", "embe
 
 
 def chat_view(
-    rows: ChatRows, hot: Mapping[str, Stream], *, readers: list[str] | None
+    rows: ChatRows, hot: Mapping[str, Hot], *, readers: list[str] | None
 ) -> dict[str, Any]:
     """``{id, user_id, title, chat: {title, models, history: {messages, currentId}}, tags, …}``.
 
@@ -67,7 +67,7 @@ def message_view(
     message: Message,
     items: list[tuple[str, Any]],
     children: list[str],
-    stream: Stream | None,
+    stream: Hot | None,
 ) -> dict[str, Any]:
     """A message; ``state`` says whether it is in flight, and else how it ended."""
     shown: dict[str, Any] = {
@@ -91,7 +91,7 @@ def message_view(
             name = _LISTS[kind]
             # What a page attached stands before what was added here.
             shown[name] = [*_as_list(shown.get(name)), payload]
-    if stream is not None:
+    if stream is not None and message.state == "streaming":
         shown["content"] = stream.content
         shown["seq"] = stream.seq
         if stream.ending is not None:  # ended, not in these rows yet

@@ -113,9 +113,10 @@ class Message(Base):
 
     __tablename__ = "messages"
     __table_args__ = (
-        # Answers in flight are few among many; those of a dead replica are looked for.
+        # Those in flight are few among many: of one chat, or with a dead owner.
         Index(
             "ix_messages_in_flight",
+            "chat_id",
             "owner",
             postgresql_where=text("state = 'streaming'"),
             sqlite_where=text("state = 'streaming'"),

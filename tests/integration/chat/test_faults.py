@@ -102,7 +102,7 @@ async def test_a_silent_upstream_is_given_up(talk: Talk, upstream: Upstream) -> 
 async def test_an_answer_without_an_end_is_bounded(
     talk: Talk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heliograph.chat.streams.MAX_ANSWER", 1000)
+    monkeypatch.setattr("heliograph.chat.stream.MAX_ANSWER", 1000)
     upstream.script(tokens(*["x" * 100] * 20))
     begun = await talk.begin()
     assert (await failure(begun))["code"] == "answer_too_large"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from heliograph.chat.outlet import Outlet
-from heliograph.chat.streams import Stream
+from heliograph.chat.stream import Stream
 from tests.integration.chat.support import Talk, begin_talk, deltas_of, text_of
 from tests.support.server import RunningServer
 from tests.support.socket import Socket
@@ -184,8 +184,8 @@ async def test_ten_users_get_five_hundred_tokens_each_in_order(
     streams: list[Stream] = []
     opened = server.services.chat.streams.open
 
-    def recorded(outlet: Outlet, message_id: str) -> Stream:
-        streams.append(opened(outlet, message_id))
+    async def recorded(outlet: Outlet, message_id: str) -> Stream:
+        streams.append(await opened(outlet, message_id))
         return streams[-1]
 
     monkeypatch.setattr(server.services.chat.streams, "open", recorded)

@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from heliograph.chat import ClientChat, CompletionRequest
-from heliograph.chat.messages import Ending, MessageRepository, NewMessage
+from heliograph.chat.messages import Begun, Ending, MessageRepository, NewMessage
 from heliograph.errors import BadPayload, Conflict, NotFound
 from heliograph.principal import Principal
+from heliograph.store.models import Message
 from tests.integration.chat.support import Feature
 
 
@@ -43,6 +45,13 @@ async def begin(feature: Feature, content: str = "a b c", **more: Any) -> str:
     return str(started["task_ids"][0])
 
 
+async def own(feature: Feature, owner: str) -> None:
+    """Let ``m1`` be written by a replica."""
+    async with feature.database.write() as session:
+        row = update(Message).where(Message.id == "m1")
+        await session.execute(row.values(state="streaming", owner=owner))
+
+
 async def ended(feature: Feature) -> None:
     while await feature.tasks.list():
         await asyncio.sleep(0.005)
@@ -61,15 +70,16 @@ async def test_an_answer_is_stored_whole(feature: Feature) -> None:
 
 async def test_a_tail_is_appended_and_an_end_is_one_transaction(feature: Feature) -> None:
     store = MessageRepository(feature.database)
-    assert await store.settle("c1", "m1", "one ", whole=False, ending=None)
-    assert await store.settle("c1", "m1", "two", whole=False, ending=None)
+    await own(feature, "r1")
+    assert await store.settle("c1", "m1", "one ", owner="r1", whole=False, ending=None)
+    assert await store.settle("c1", "m1", "two", owner="r1", whole=False, ending=None)
     assert (await feature.row()).content == "one two"
     failed = Ending("error", error={"content": "no", "code": "x"}, usage={"total_tokens": 1})
-    assert await store.settle("c1", "m1", "new", whole=True, ending=failed)
+    assert await store.settle("c1", "m1", "new", owner="r1", whole=True, ending=failed)
     row = await feature.row()
     assert (row.content, row.state, row.error) == ("new", "error", {"content": "no", "code": "x"})
     assert await feature.items("usage") == [{"total_tokens": 1}]
-    assert not await store.settle("c1", "none", "x", whole=False, ending=None)
+    assert not await store.settle("c1", "none", "x", owner="r1", whole=False, ending=None)
 
 
 async def test_an_answer_in_flight_is_not_begun_twice(feature: Feature) -> None:
@@ -80,18 +90,20 @@ async def test_an_answer_in_flight_is_not_begun_twice(feature: Feature) -> None:
             "c1",
             question=NewMessage("q1", "user", "Hi", None),
             answer=NewMessage("a1", "assistant", "", "q1"),
+            owner="r1",
             keep_content=False,
             title="Hi",
         )
 
     results = await asyncio.gather(*(one() for _ in range(5)), return_exceptions=True)
-    assert sorted(map(str, results))[0] == "Hi"
+    assert Begun("Hi", shared=False) in results
     assert sum(isinstance(result, Conflict) for result in results) == 4
     with pytest.raises(NotFound):
         await store.begin_answer(
             "none",
             question=None,
             answer=NewMessage("a1", "assistant", "", None),
+            owner="r1",
             keep_content=False,
             title=None,
         )
@@ -100,11 +112,11 @@ async def test_an_answer_in_flight_is_not_begun_twice(feature: Feature) -> None:
             "c1",
             question=None,
             answer=NewMessage("q1", "assistant", "", None),
+            owner="r1",
             keep_content=False,
             title=None,
         )
-    assert await store.interrupt_all() == 1
-    assert (await feature.row("a1")).state == "interrupted"
+    assert (await feature.row("a1")).owner == "r1"
 
 
 async def test_emitting_in_mid_stream_loses_nothing(feature: Feature) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from heliograph.chat.messages import Ending
 from heliograph.chat.outlet import Outlet
-from heliograph.chat.streams import Stream, Streams
+from heliograph.chat.hot import MemoryHotLog
+from heliograph.chat.stream import Stream
+from heliograph.chat.streams import Streams
 from heliograph.delivery import Hub, MemoryBroker, Position
 from heliograph.errors import Conflict, TooLarge
 from tests.support.bare import until
@@ -44,7 +46,14 @@ class Store:
         self.failing_after = False
 
     async def settle(
-        self, chat_id: str, message_id: str, text: str, *, whole: bool, ending: Ending | None
+        self,
+        chat_id: str,
+        message_id: str,
+        text: str,
+        *,
+        owner: str,
+        whole: bool,
+        ending: Ending | None,
     ) -> bool:
         await asyncio.sleep(0)
         if self.failing:
@@ -56,13 +65,21 @@ class Store:
             raise TimeoutError("written, but the answer was lost")
         return True
 
+    async def is_owner(self, chat_id: str, message_id: str, owner: str) -> bool:
+        return True
 
-def make(
+    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
+        return True
+
+
+async def make(
     interval: float = 0.0, settle: float = 60.0, *, chat: str = "c", shared: bool = False
 ) -> tuple[Streams, Stream, Recorder, Store]:
     hub, store = Recorder(), Store()
-    streams = Streams(store, interval=interval, settle_seconds=settle)
-    stream = streams.open(Outlet(hub, chat, "m", "ann", shared), "m")
+    streams = Streams(
+        store, MemoryHotLog(hub), lambda: "r1", interval=interval, settle_seconds=settle
+    )
+    stream = await streams.open(Outlet(hub, chat, "m", "ann", shared), "m")
     return streams, stream, hub, store
 
 
@@ -75,7 +92,7 @@ async def end(stream: Stream) -> None:
 
 
 async def test_the_first_token_goes_at_once_and_the_next_are_gathered() -> None:
-    _, stream, hub, _ = make(interval=0.02)
+    _, stream, hub, _ = await make(interval=0.02)
     stream.append("a")
     await until(lambda: len(hub.sent) == 1)
     for token in "bcd":
@@ -86,7 +103,7 @@ async def test_the_first_token_goes_at_once_and_the_next_are_gathered() -> None:
 
 
 async def test_order_and_sequence_hold_when_publishing_is_slow() -> None:
-    _, stream, hub, _ = make()
+    _, stream, hub, _ = await make()
     hub.pause = 0.001
     for number in range(50):
         stream.append(f"{number} ")
@@ -100,7 +117,7 @@ async def test_order_and_sequence_hold_when_publishing_is_slow() -> None:
 
 
 async def test_resuming_covers_exactly_what_lacks() -> None:
-    _, stream, _, _ = make()
+    _, stream, _, _ = await make()
     for token in ("a", "b", "c"):
         stream.append(token)
         await stream.flush()
@@ -117,7 +134,7 @@ async def test_resuming_covers_exactly_what_lacks() -> None:
 
 
 async def test_resuming_from_before_a_replacement_gives_the_whole() -> None:
-    _, stream, hub, store = make()
+    _, stream, hub, store = await make()
     stream.append("abc")
     await stream.flush()
     await stream.replace("X")
@@ -132,7 +149,7 @@ async def test_resuming_from_before_a_replacement_gives_the_whole() -> None:
 
 
 async def test_a_long_piece_travels_in_several_deltas() -> None:
-    _, stream, hub, _ = make()
+    _, stream, hub, _ = await make()
     stream.append("x" * 200_000)
     await stream.flush()
     assert [len(text) for _, _, text in hub.deltas()] == [65536, 65536, 65536, 3392]
@@ -140,7 +157,7 @@ async def test_a_long_piece_travels_in_several_deltas() -> None:
 
 
 async def test_halves_of_a_character_are_joined() -> None:
-    _, stream, hub, _ = make()
+    _, stream, hub, _ = await make()
     stream.append("a\ud83d")
     await until(lambda: len(hub.sent) == 1)
     assert hub.deltas() == [(1, "message", "a")]
@@ -154,7 +171,7 @@ async def test_halves_of_a_character_are_joined() -> None:
 
 async def test_settling_appends_only_the_tail() -> None:
     texts: list[tuple[str, bool]] = []
-    _, stream, _, store = make(settle=0.01)
+    _, stream, _, store = await make(settle=0.01)
     settle = store.settle
 
     async def recorded(*args: Any, **options: Any) -> bool:
@@ -177,7 +194,7 @@ async def test_settling_appends_only_the_tail() -> None:
 
 
 async def test_writes_do_not_grow_with_tokens() -> None:
-    _, stream, _, store = make(settle=0.05)
+    _, stream, _, store = await make(settle=0.05)
     for number in range(2_000):
         stream.append(f"{number} ")
         if number % 100 == 0:
@@ -191,7 +208,7 @@ async def test_a_database_that_is_away_delays_settling_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("heliograph.chat.settling.FIRST_RETRY", 0.01)
-    _, stream, hub, store = make(settle=0.01)
+    _, stream, hub, store = await make(settle=0.01)
     stream.append("a")
     await until(lambda: store.content == "a")
     store.failing = True
@@ -208,7 +225,7 @@ async def test_a_database_that_is_away_delays_settling_only(
 
 
 async def test_a_write_whose_answer_was_lost_is_not_repeated() -> None:
-    _, stream, _, store = make(settle=0.01)
+    _, stream, _, store = await make(settle=0.01)
     store.failing_after = True
     stream.append("a")
     await until(lambda: store.writes >= 1)
@@ -222,8 +239,8 @@ async def test_an_end_that_cannot_be_stored_is_told_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("heliograph.chat.settling.FIRST_RETRY", 0.01)
-    monkeypatch.setattr("heliograph.chat.streams._PATIENCE", 0.03)
-    streams, stream, _, store = make()
+    monkeypatch.setattr("heliograph.chat.stream._PATIENCE", 0.03)
+    streams, stream, _, store = await make()
     store.failing = True
     told = asyncio.Event()
 
@@ -244,7 +261,7 @@ async def test_an_end_that_cannot_be_stored_is_told_after_a_while(
 
 
 async def test_what_is_appended_while_the_end_is_stored_is_kept() -> None:
-    _, stream, hub, store = make()
+    _, stream, hub, store = await make()
     settle = store.settle
 
     async def slow(*args: Any, **options: Any) -> bool:
@@ -259,24 +276,24 @@ async def test_what_is_appended_while_the_end_is_stored_is_kept() -> None:
 
 
 async def test_a_shared_chat_is_published_to_its_room_too() -> None:
-    _, stream, hub, _ = make(shared=True)
+    _, stream, hub, _ = await make(shared=True)
     stream.append("a")
     await end(stream)
     assert [room for room, _ in hub.sent] == ["user:ann", "chat:c"]
 
 
 async def test_one_message_has_one_stream() -> None:
-    streams, stream, _, _ = make()
+    streams, stream, _, _ = await make()
     with pytest.raises(Conflict):
-        streams.open(stream.outlet, "m")
+        await streams.open(stream.outlet, "m")
     await end(stream)
-    streams.open(stream.outlet, "m").close()
-    assert streams.of_chat("c", "ann") == {}
+    (await streams.open(stream.outlet, "m")).close()
+    assert await streams.of_chat("c", "ann") == {}
 
 
 async def test_temporary_chats_of_two_users_are_apart() -> None:
-    streams, stream, hub, store = make(chat="local:x")
-    other = streams.open(Outlet(hub, "local:x", "m", "bob", False), "m")
+    streams, stream, hub, store = await make(chat="local:x")
+    other = await streams.open(Outlet(hub, "local:x", "m", "bob", False), "m")
     assert streams.get("local:x", "m", "bob") is other
     stream.append("a")
     await end(stream)
@@ -285,8 +302,8 @@ async def test_temporary_chats_of_two_users_are_apart() -> None:
 
 
 async def test_an_answer_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heliograph.chat.streams.MAX_ANSWER", 10)
-    _, stream, _, _ = make()
+    monkeypatch.setattr("heliograph.chat.stream.MAX_ANSWER", 10)
+    _, stream, _, _ = await make()
     stream.append("x" * 10)
     with pytest.raises(TooLarge):
         stream.append("y")

@@ -19,7 +19,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("owner", sa.String(length=64), nullable=True))
         batch_op.create_index(
             "ix_messages_in_flight",
-            ["owner"],
+            ["chat_id", "owner"],
             unique=False,
             postgresql_where=_IN_FLIGHT,
             sqlite_where=_IN_FLIGHT,
