@@ -247,14 +247,6 @@ class MessageRepository:
         async with self._database.read() as session:
             return await session.scalar(query) == owner
 
-    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
-        """The owner has another name; whether the answer is (still) its."""
-        one = (Message.chat_id == chat_id, Message.id == message_id)
-        either = Message.owner.in_((former, owner))
-        async with self._database.write() as session:
-            statement = update(Message).where(*one, either).values(owner=owner)
-            return _rows(await session.execute(statement)) > 0
-
 
 async def insert_new(
     session: AsyncSession,

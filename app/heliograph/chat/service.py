@@ -76,7 +76,6 @@ class Chat:
         )
         self.interruptions = Interruptions(hub, rows, Claims(database), hot, cluster.replica)
         cluster.reaper.on_dead.append(self.interruptions.settle_for_dead)
-        cluster.replica.on_lost.append(self.streams.adopt)
         here = (self.streams, self.interruptions, cluster.peers)
         self.chats = Chats(hub, tasks, rows, ChatUpdates(database), *here)
         self.emitter = Emitter(hub, rows, self._messages, *here)

@@ -43,9 +43,6 @@ class Settles(Protocol):
     async def is_owner(self, chat_id: str, message_id: str, owner: str) -> bool:
         """Whether the answer is the owner's."""
 
-    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
-        """The owner has another name; whether the answer is (still) its."""
-
 
 @dataclass(slots=True)
 class Parts:
@@ -144,16 +141,6 @@ class Settlement:
         if self._store is None:
             return True
         return await self._store.is_owner(self._chat_id, self._message_id, self._owner)
-
-    async def rename(self, owner: str) -> bool:
-        """The owner has another id; whether the answer is its."""
-        async with self._writing:
-            if self._store is not None and not await self._store.change_owner(
-                self._chat_id, self._message_id, self._owner, owner
-            ):
-                return False
-            self._owner = owner
-        return True
 
     async def _keep_settling(self) -> None:
         delay = self._seconds

@@ -204,19 +204,6 @@ class Stream:
             return Verdict.TAKEN
         return await self._hot.restore(self.ref, self.seq, self.content, sure=stored)
 
-    async def adopt(self, replica_id: str) -> None:
-        """This process has another id now: go on under it, unless the answer was taken."""
-        former = self.ref
-        async with self._publishing:
-            if await self._settlement.rename(replica_id):
-                self.ref = replace(former, replica=replica_id)
-                verdict = await self._restore()
-            else:
-                verdict = Verdict.TAKEN
-            if verdict is not Verdict.DONE:
-                self._lose()
-        await self._hot.let_go(former)
-
     def _lose(self) -> None:
         if not self.taken:
             self.taken = True

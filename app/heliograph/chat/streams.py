@@ -108,13 +108,6 @@ class Streams:
             await asyncio.sleep(delay)
             delay = min(2 * delay, settling.LAST_RETRY)
 
-    async def adopt(self, former: str) -> None:
-        """This replica was counted as dead and has another id: go on under it with what
-        nobody has ended meanwhile."""
-        streams = [stream for mine in self._mine.values() for stream in mine.values()]
-        theirs = [stream for stream in streams if stream.ref.replica == former]
-        await asyncio.gather(*(stream.adopt(self._replica_id()) for stream in theirs))
-
     async def stop(self) -> None:
         """Give the last logs a moment to be removed; for the end of the process."""
         if self._removals:
@@ -152,8 +145,3 @@ class Streams:
             snapshot.ref.message_id: snapshot for snapshot in read if snapshot is not None
         }
         return found | self.of_chat_here(chat_id, owner)
-
-    async def busy_chats(self, owner: str) -> set[str]:
-        """Ids of the user's chats that are being answered."""
-        refs = await self.hot.of_user(owner)
-        return {ref.chat_id for ref in refs} | {key[0] for key in self._mine.get(owner, {})}

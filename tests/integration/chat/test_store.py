@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from heliograph.chat import ClientChat, CompletionRequest
 from heliograph.chat.messages import Begun, Ending, MessageRepository, NewMessage
+from heliograph.delivery import Frame
 from heliograph.errors import BadPayload, Conflict, NotFound
 from heliograph.principal import Principal
 from heliograph.store.models import Message
@@ -21,6 +22,11 @@ class NoLink:
 
     def push(self, packets: Any) -> None:
         """Drop them."""
+
+    def deliver(
+        self, frame: Frame, *, offset: str | None = None, ack_id: int | None = None
+    ) -> None:
+        self.push(frame.packets(offset=offset, ack_id=ack_id))
 
     def end(self, code: int, reason: str) -> None:
         """Nothing to end."""

@@ -68,9 +68,6 @@ class Store:
     async def is_owner(self, chat_id: str, message_id: str, owner: str) -> bool:
         return True
 
-    async def change_owner(self, chat_id: str, message_id: str, former: str, owner: str) -> bool:
-        return True
-
 
 async def make(
     interval: float = 0.0, settle: float = 60.0, *, chat: str = "c", shared: bool = False
