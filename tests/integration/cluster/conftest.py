@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.cluster.fleet import Fleet
 from tests.support.redis import RedisServers
+from tests.support.replicas import Fleet
 
 
 @pytest.fixture(params=["redis", "redis_sentinel", "redis_cluster"])

@@ -12,10 +12,10 @@ import pytest
 from heliograph.cluster import Cluster, PeerGone
 from heliograph.delivery import Hub, MemoryBroker
 from heliograph.errors import Forbidden, HeliographError, Unavailable
-from tests.integration.cluster.fleet import LEASE, Fleet, Member
 from tests.support.bare import until
 from tests.support.cutproxy import CutProxy
-from tests.support.redis import RedisServers, Standalone, redis_standalone
+from tests.support.redis import Standalone, redis_standalone
+from tests.support.replicas import LEASE, Behind, Fleet, Member
 
 
 async def _double(data: dict[str, Any]) -> Any:
@@ -134,7 +134,7 @@ async def test_a_line_that_is_cut_for_a_moment_loses_no_request(redis_prefix: st
         proxy = await stack.enter_async_context(CutProxy(servers.nodes[0].port))
         fleet = Fleet(servers, redis_prefix, stack)
         here = await fleet.member(lease=10)
-        there = await fleet.member(lease=10, servers=_Behind(servers, proxy))
+        there = await fleet.member(lease=10, servers=Behind(servers, proxy))
         there.cluster.peers.serve("double", _double)
         proxy.cut()
         asking = [_ask(here, there, n) for n in range(20)]
@@ -148,20 +148,6 @@ async def _ask(here: Member, there: Member, n: int) -> int:
     data = {"n": n, "raw": b""}
     answer = await here.cluster.peers.request(there.id, "double", data, timeout=10)
     return int(answer["n"])
-
-
-class _Behind(RedisServers):
-    """The same server, behind a proxy."""
-
-    def __init__(self, servers: Standalone, proxy: CutProxy) -> None:
-        self._servers = servers
-        self._proxy = proxy
-
-    def environment(self) -> dict[str, str]:
-        return {
-            **self._servers.environment(),
-            "WEBSOCKET_REDIS_URL": f"redis://{self._proxy.address}/0",
-        }
 
 
 async def test_a_frozen_replica_does_not_carry_out_what_was_given_up(simple_fleet: Fleet) -> None:

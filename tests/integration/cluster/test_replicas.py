@@ -9,9 +9,9 @@ import time
 
 from heliograph.cluster import Cluster, RedisLeases
 from heliograph.delivery import Hub, MemoryBroker
-from tests.integration.cluster.fleet import LEASE, Fleet, Member
 from tests.support.bare import until
 from tests.support.redis import RedisServers, redis_standalone
+from tests.support.replicas import LEASE, Fleet, Member
 
 
 async def test_a_dead_replica_is_cleaned_up_within_its_lease_once_and_then_forgotten(

@@ -14,8 +14,10 @@ from typing import Any
 from heliograph.backplane import Backplane
 from heliograph.cluster import Cluster
 from heliograph.delivery import Hub, RedisBroker
+from heliograph.tasks import RedisTaskRegistry, Tasks
 from tests.support.backplane import open_backplane
-from tests.support.redis import RedisServers
+from tests.support.cutproxy import CutProxy
+from tests.support.redis import RedisServers, Standalone
 
 LEASE = 1.0
 
@@ -27,6 +29,7 @@ class Member:
     backplane: Backplane
     hub: Hub
     cluster: Cluster
+    tasks: Tasks
     stack: contextlib.AsyncExitStack
     cleaned: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -48,10 +51,25 @@ class Member:
             self.cluster.reaper._lock._release = _keep_it  # type: ignore[method-assign]
             runner.cancel()
         await self.backplane.stop()
+        self.stack.pop_all()  # nothing of it is put in order any more
 
 
 async def _keep_it(owner: str) -> None:
     return None
+
+
+class Behind(RedisServers):
+    """The same server, behind a proxy."""
+
+    def __init__(self, servers: Standalone, proxy: CutProxy) -> None:
+        self._servers = servers
+        self._proxy = proxy
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **self._servers.environment(),
+            "WEBSOCKET_REDIS_URL": f"redis://{self._proxy.address}/0",
+        }
 
 
 class Fleet:
@@ -76,7 +94,9 @@ class Fleet:
         await hub.start()
         stack.push_async_callback(hub.stop)
         cluster = Cluster.over(hub, backplane, lease_seconds=lease)
-        member = Member(backplane, hub, cluster, stack)
+        registry = RedisTaskRegistry(backplane, cluster.replica, stop_seconds=5)
+        tasks = Tasks(cluster, registry, stop_seconds=5)
+        member = Member(backplane, hub, cluster, tasks, stack)
 
         async def clean(dead: str) -> None:
             member.cleaned.append(dead)
@@ -91,6 +111,7 @@ class Fleet:
         cluster.replica.on_lost.append(lose)
         cluster.replica.on_fenced.append(fence)
         await stack.enter_async_context(cluster)
+        await stack.enter_async_context(tasks)
         if reaps:
             await stack.enter_async_context(cluster.reaper)
         return member
@@ -103,7 +124,7 @@ class Fleet:
 
 
 class MemberProcess:
-    """A replica in a process of its own, see :mod:`tests.integration.cluster.program`."""
+    """A replica in a process of its own, see :mod:`tests.support.replica_program`."""
 
     def __init__(self, servers: RedisServers, prefix: str) -> None:
         self._environment = {
@@ -122,7 +143,7 @@ class MemberProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.integration.cluster.program",
+            "tests.support.replica_program",
             env=self._environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

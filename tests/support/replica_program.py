@@ -1,5 +1,6 @@
-"""A replica as a program that tests can freeze. It says what happens as lines of JSON; on its
-standard input ``lock`` makes it take the lock ``work`` and keep it."""
+"""A replica as a program that tests can freeze. It says what happens as lines of JSON. On its
+standard input ``lock`` makes it take the lock ``work`` and keep it, and ``task`` start a task
+that does not end by itself."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from heliograph.backplane import Backplane, RedisConfig
 from heliograph.cluster import Cluster, LockLost
 from heliograph.delivery import Hub, RedisBroker
 from heliograph.settings import load_settings
+from heliograph.tasks import RedisTaskRegistry, Task, Tasks
 from heliograph.telemetry import configure_logging
 
 
@@ -39,16 +41,26 @@ async def main() -> None:
     replica.on_fenced.append(lambda: say("fenced", leased=replica.leased))
     replica.on_lost.append(lost)
     cluster.peers.serve("echo", echo)
-    async with cluster:
+    tasks = Tasks(cluster, RedisTaskRegistry(backplane, replica))
+    async with cluster, tasks:
         say("started", id=replica.id)
-        await obey(cluster)
+        await obey(cluster, tasks)
 
 
-async def obey(cluster: Cluster) -> None:
-    tasks = set()
+async def obey(cluster: Cluster, tasks: Tasks) -> None:
+    running = set()
     while line := await asyncio.to_thread(sys.stdin.readline):
-        if line.strip() == "lock":
-            tasks.add(asyncio.create_task(hold(cluster)))
+        work = hold(cluster) if line.strip() == "lock" else run(tasks)
+        running.add(asyncio.create_task(work))
+
+
+async def run(tasks: Tasks) -> None:
+    async def endless(task: Task) -> None:
+        await asyncio.Event().wait()
+
+    task = await tasks.start(endless, item="chat-1", user_id="ann", label="test")
+    say("task", id=task.id)
+    say("task ended", id=task.id, state=await task.wait(), fenced=task.fenced)
 
 
 async def hold(cluster: Cluster) -> None:
