@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from heliograph.backplane import Backplane, RedisConfig
 from heliograph.channels import Channels
-from heliograph.chat import Chat
+from heliograph.chat import Chat, RedisHotLog
 from heliograph.cluster import Cluster
 from heliograph.delivery import (
     EVERYONE,
@@ -103,10 +103,13 @@ class Application:
 def _build(settings: Settings) -> Services:
     database = Database(settings.sqlalchemy_url)
     backplane: Backplane | None = None
+    hot: RedisHotLog | None = None
     broker: Broker = MemoryBroker(settings.connection_recovery_seconds)
     if settings.websocket_manager:
         backplane = Backplane(RedisConfig.from_settings(settings))
-        broker = RedisBroker(backplane, settings.connection_recovery_seconds)
+        redis_broker = RedisBroker(backplane, settings.connection_recovery_seconds)
+        broker = redis_broker
+        hot = RedisHotLog(backplane, redis_broker, grace=settings.replica_lease_seconds)
     hub = Hub(broker)
     cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
     lifecycle = Lifecycle(hub, MemorySessionRecords(), settings.connection_recovery_seconds)
@@ -125,7 +128,7 @@ def _build(settings: Settings) -> Services:
         identity=identity,
         sessions=Sessions(hub, lifecycle, identity.users),
         tasks=tasks,
-        chat=Chat(settings, database, hub, lifecycle, calls, tasks),
+        chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot),
         channels=Channels(database, hub),
         documents=documents,
         notes=Notes(database, hub, documents),

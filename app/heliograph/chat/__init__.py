@@ -5,6 +5,7 @@
 
 from heliograph.chat.api import Call, Emit, get_event_call, get_event_emitter
 from heliograph.chat.models import UpstreamError
+from heliograph.chat.redis_streams import RedisHotLog
 from heliograph.chat.requests import ChatId, CompletionRequest, MessageId
 from heliograph.chat.service import Chat
 from heliograph.chat.updates import ClientChat
@@ -17,6 +18,7 @@ __all__ = [
     "CompletionRequest",
     "Emit",
     "MessageId",
+    "RedisHotLog",
     "UpstreamError",
     "get_event_call",
     "get_event_emitter",
