@@ -19,7 +19,6 @@ from heliograph.channels import Channels
 from heliograph.chat import Chat, RedisHotLog
 from heliograph.cluster import Cluster
 from heliograph.delivery import (
-    EVERYONE,
     Broker,
     Calls,
     Hub,
@@ -81,6 +80,7 @@ class Application:
             await services.hub.start()
             stack.push_async_callback(services.hub.stop)
             await stack.enter_async_context(services.cluster)
+            await services.lifecycle.start()
             stack.push_async_callback(services.lifecycle.stop)
             await stack.enter_async_context(services.sessions)
             await stack.enter_async_context(services.documents)
@@ -96,7 +96,7 @@ class Application:
         """
         await self.services.tasks.shutdown()
         told = {"reconnect_in_ms": _RECONNECT_IN_MS}
-        await self.services.hub.publish(EVERYONE, "server:draining", told, durable=False)
+        self.services.hub.tell_here("server:draining", told)
         await self.sockets.close_transports(1012, "restart: the server is stopping")
 
 

@@ -61,12 +61,13 @@ class Channels:
         """
         assert session.user_id is not None
         ids = await self.channel_ids_of(session.user_id)
-        for channel_id in ids:
-            await self._hub.join(session, room_of(channel_id))
+        await self._hub.join(session, *map(room_of, ids))
         allowed = set(await self.channel_ids_of(session.user_id))
-        for channel_id in ids:
-            if channel_id not in allowed:
-                self._hub.leave(session, room_of(channel_id))
+        if not allowed.issuperset(ids):
+            for channel_id in ids:
+                if channel_id not in allowed:
+                    self._hub.leave(session, room_of(channel_id))
+            await self._hub.settled(session)
         return [channel_id for channel_id in ids if channel_id in allowed]
 
     async def may_read(self, user: Principal, channel_id: str) -> bool:

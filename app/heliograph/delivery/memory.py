@@ -63,19 +63,21 @@ class MemoryBroker:
         self._keep = keep_seconds
         self._rooms: dict[str, _RoomLog] = {}
         self._deliver: Deliver | None = None
+        self._reset: Reset | None = None
         self._epoch = uuid.uuid4().hex[:8]
         self._epochs = itertools.count()
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self, deliver: Deliver, reset: Reset) -> None:
-        """Begin; frames of subscribed rooms go to ``deliver``. No log is ever another one
-        while somebody is subscribed to it."""
+        """Begin; frames of subscribed rooms go to ``deliver``. A log is another one only
+        after :meth:`lose`."""
         self._deliver = deliver
+        self._reset = reset
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
         """End; no frame is delivered afterwards."""
-        self._deliver = None
+        self._deliver = self._reset = None
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -121,6 +123,15 @@ class MemoryBroker:
             raise PositionLost(f"{room}: the log begins after {since}")
         start = len(log.frames) - missing
         return list(itertools.islice(log.frames, start, None))
+
+    def lose(self, room: str) -> None:
+        """Forget the room's log as a failing server would, and begin another one."""
+        before = self._rooms.pop(room, None)
+        if before is not None and before.subscribed:
+            log = self._log(room)
+            log.subscribed = True
+            if self._reset is not None:
+                self._reset(room, log.position)
 
     def _log(self, room: str) -> _RoomLog:
         log = self._rooms.get(room)

@@ -28,7 +28,7 @@ from heliograph.delivery.frames import JsonCodec
 from heliograph.delivery.hub import Hub
 from heliograph.delivery.lifecycle import Lifecycle
 from heliograph.delivery.session import Session
-from heliograph.errors import HeliographError, RateLimited
+from heliograph.errors import HeliographError, RateLimited, Unavailable
 from heliograph.principal import Principal
 from heliograph.telemetry import get_logger, metrics
 
@@ -217,16 +217,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             self._reply(client, packet.CONNECT_ERROR, data)
             client.connecting = False
             return
-        session = None
-        pid, offset = auth.get("pid"), auth.get("offset")
-        if user is not None and isinstance(pid, str):
-            said = offset if isinstance(offset, str) else None
-            session = await self.lifecycle.recover(pid, said, user, client.socket)
-            metrics.RECOVERIES.labels("recovered" if session else "not_recovered").inc()
-        recovered = session is not None
+        try:
+            session, recovered = await self._session(client, user, auth)
+        except Unavailable as error:
+            # Not a refusal: stock clients would not come back after one.
+            metrics.HANDSHAKES.labels(error.code).inc()
+            client.socket.end(1013, f"unavailable: {error.message}"[:120], flush=True)
+            return
         if session is None:
-            wanted = auth.get("recovery") is not False
-            session = await self.lifecycle.begin(user, client.socket, recoverable=wanted)
+            return
         session.legacy_names = auth.get("legacy_names") is True
         if self._clients.get(eio_sid) is not client:  # gone while we looked it up
             self.lifecycle.detach(session, client.socket)
@@ -243,6 +242,21 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             for hook in self.lifecycle.on_recovered:
                 hook(session)
         self.lifecycle.go_live(session)
+
+    async def _session(
+        self, client: _Client, user: Principal | None, auth: dict[str, Any]
+    ) -> tuple[Session | None, bool]:
+        """The client's session and whether it was recovered; none when somebody else took it
+        over meanwhile, and the transport is closed."""
+        pid, offset = auth.get("pid"), auth.get("offset")
+        if user is not None and isinstance(pid, str):
+            said = offset if isinstance(offset, str) else None
+            session = await self.lifecycle.recover(pid, said, user, client.socket)
+            metrics.RECOVERIES.labels("recovered" if session else "not_recovered").inc()
+            if session is not None or client.socket.ending:
+                return session, True
+        wanted = auth.get("recovery") is not False
+        return await self.lifecycle.begin(user, client.socket, recoverable=wanted), False
 
     def _reply(self, client: _Client, kind: int, data: Any, namespace: str = "/") -> None:
         text = packet.Packet(kind, data=data, namespace=namespace).encode()

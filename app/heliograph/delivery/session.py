@@ -2,7 +2,7 @@
 
 A session is *attached* while a transport carries it and *detached* while its client may
 still come back and recover it. It ends when the client leaves, is put out, or does not
-return in time.
+return in time. Where replicas share their sessions it may also move to another one.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ class Session:
     """One session.
 
     :ivar sid: its public id, also the name clients address calls to.
-    :ivar pid: the secret with which its client may recover it; ``None`` when it opted out.
+    :ivar pid: the secret with which its client may recover it; ``None`` when it opted out, and
+        when it cannot be recovered any more.
     :ivar user: who it is; ``None`` only with ``ALWAYS_CONNECT`` before ``user-join``.
     :ivar link: the transport; ``None`` while detached.
     :ivar live: frames are written as they come; else they wait in the rooms' logs.
+    :ivar ended: it is over, or goes on at another replica.
     """
 
     user: Principal | None
@@ -73,6 +75,8 @@ class Session:
         offset = None
         if seq is not None:
             said = self.positions.advance(room, seq)
+            if said is None:
+                return  # a replay brought it already
             offset = said if self.pid is not None else None
         if self.link is not None and self.wants(frame):
             shown = frame.legacy() if self.legacy_names else frame

@@ -238,11 +238,11 @@ async def test_who_is_removed_while_joining_is_out(
     looked_up, removed = asyncio.Event(), asyncio.Event()
     join = world.hub.join
 
-    async def slow_join(session: Session, room: str, **options: Any) -> None:
-        if room == f"channel:{channel}":
+    async def slow_join(session: Session, *rooms: str, **options: Any) -> None:
+        if f"channel:{channel}" in rooms:
             looked_up.set()
             await removed.wait()
-        await join(session, room, **options)
+        await join(session, *rooms, **options)
 
     monkeypatch.setattr(world.hub, "join", slow_join)
     beginning = asyncio.create_task(world.begin(BEN))

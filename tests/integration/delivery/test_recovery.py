@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from heliograph.delivery import memory
+from heliograph.delivery import MemoryBroker, memory
 from tests.support.bare import Bare, bare_server, until
 
 
@@ -151,7 +151,7 @@ async def test_another_users_token_recovers_nothing() -> None:
         assert await ann.back(token="eve")
 
 
-@pytest.mark.parametrize("offset", ["", "garbage", "1~zz", "1~0.zzzzzzzz", "1" + "~0.1" * 30_000])
+@pytest.mark.parametrize("offset", ["", "garbage", "21~zz", "22~0.zzzzzzzz", "2zz", "22" + "~0.1" * 30_000])
 async def test_a_wrong_offset_is_not_recovered(offset: str) -> None:
     async with bare_server() as bare:
         ann = Raw(bare)
@@ -263,3 +263,80 @@ async def test_a_client_that_opted_out_gets_no_offset() -> None:
         assert seen == [({"n": 1},)]
         await ann.disconnect()
         await until(lambda: not bare.hub.sessions)
+
+
+async def test_clients_that_present_one_pid_at_once_get_it_one_after_the_other() -> None:
+    async with bare_server() as bare:
+        ann = Raw(bare)
+        await ann.connect()
+        await ann.cut()
+        await _detached(bare)
+        for number in range(1_000):
+            await bare.hub.publish("user:ann", "e", number)
+        clients = [Raw(bare) for _ in range(5)]
+        for client in clients:
+            client.pid = ann.pid
+        assert all(await asyncio.gather(*(client.back() for client in clients)))
+        [session] = bare.hub.sessions.values()
+        await until(lambda: session.live)
+        await bare.hub.publish("user:ann", "end", 1_000)
+        results = await asyncio.gather(
+            *(client.read(1_001) for client in clients), return_exceptions=True
+        )
+        [whole] = [result for result in results if isinstance(result, list)]
+        assert whole == list(range(1_001))
+        assert sum(isinstance(result, ConnectionClosed) for result in results) == 4
+
+
+async def test_a_log_that_begins_anew_leaves_live_sessions_but_nothing_to_return_to() -> None:
+    async with bare_server() as bare:
+        ann = Raw(bare)
+        await ann.connect()
+        await bare.hub.publish("user:ann", "e", 0)
+        assert await ann.read(1) == [0]
+        _lose(bare, "user:ann")
+        await bare.hub.publish("user:ann", "e", 1)
+        await bare.hub.publish("everyone", "e", 2)
+        assert await ann.read(2) == [1, 2]
+        await ann.cut()
+        await until(lambda: not bare.hub.sessions)
+        assert not await ann.back()
+        await bare.hub.publish("user:ann", "e", 3)
+        assert await ann.read(1) == [3]
+        await ann.cut()
+        await _detached(bare)
+        await bare.hub.publish("user:ann", "e", 4)
+        assert await ann.back()
+        assert await ann.read(1) == [4]
+
+
+async def test_a_log_that_begins_anew_ends_the_sessions_that_are_away() -> None:
+    async with bare_server() as bare:
+        ann = Raw(bare)
+        await ann.connect()
+        await ann.cut()
+        await _detached(bare)
+        _lose(bare, "user:ann")
+        await until(lambda: not bare.hub.sessions)
+        assert not await ann.back()
+
+
+async def test_a_log_that_begins_anew_during_a_replay_is_said() -> None:
+    async with bare_server() as bare:
+        ann = Raw(bare)
+        await ann.connect()
+        await ann.cut()
+        await _detached(bare)
+        for number in range(5_000):
+            await bare.hub.publish("user:ann", "e", {"n": number, "text": "x" * 1_000})
+        assert await ann.back()
+        _lose(bare, "user:ann")
+        with pytest.raises(ConnectionClosed, match="recovery_lost"):
+            await ann.read(5_001)
+        await until(lambda: not bare.hub.sessions)
+        assert not await ann.back()
+
+
+def _lose(bare: Bare, room: str) -> None:
+    assert isinstance(bare.hub.broker, MemoryBroker)
+    bare.hub.broker.lose(room)

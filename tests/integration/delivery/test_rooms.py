@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from heliograph.delivery import Position, user_room
+from heliograph.delivery.broker import Logged
 from tests.support.bare import bare_server, until
 
 
@@ -88,3 +89,46 @@ async def test_binary_arguments_arrive_as_bytes() -> None:
         await bare.hub.publish("user:ann", "blob", {"a": b"\x00\xff", "b": [b"", b"x"]})
         assert await ann.expect("blob") == {"a": b"\x00\xff", "b": [b"", b"x"]}
         assert await ann.call("echo", {"u": b"\x01\x02"}) == {"u": b"\x01\x02"}
+
+
+async def test_all_connected_sessions_of_one_replica_can_be_told() -> None:
+    async with bare_server() as bare:
+        ann, ben = await bare.connect("ann"), await bare.connect("ben")
+        bare.hub.tell_here("server:draining", {"n": 1})
+        assert await ann.expect("server:draining") == {"n": 1}
+        assert await ben.expect("server:draining") == {"n": 1}
+
+
+async def test_what_comes_while_an_admission_is_read_from_the_log_arrives_in_order() -> None:
+    async with bare_server() as bare:
+        ann = await bare.connect("ann")
+        ben = await bare.connect("ben")
+        await bare.hub.join(bare.session(ben), "channel:c")
+        at = await bare.hub.broker.position("channel:c")
+        replay = bare.hub.broker.replay
+
+        async def slow(room: str, since: Position) -> list[Logged]:
+            found = await replay(room, since)
+            await bare.hub.publish("channel:c", "said", 2)
+            return found
+
+        await bare.hub.publish("channel:c", "said", 1)
+        bare.hub.broker.replay = slow  # type: ignore[method-assign]
+        await bare.hub.join(bare.session(ann), "channel:c", at=at)
+        await bare.hub.publish("channel:c", "said", 3)
+        await until(lambda: ann.events("said") == [1, 2, 3])
+        await until(lambda: ben.events("said") == [1, 2, 3])
+
+
+async def test_an_admission_outlasts_an_older_order_to_leave_that_comes_late() -> None:
+    async with bare_server() as bare:
+        ann = bare.session(await bare.connect("ann"))
+        await bare.hub.join(ann, "channel:c")
+        await bare.hub.expel("ann", "channel:c")
+        expelled = await bare.hub.broker.position("channel:c")
+        await bare.hub.join(ann, "channel:c", at=expelled)
+        order = {"do": "expel", "room": "channel:c", "user": "ann"}
+        bare.hub.obey(ann, "channel:c", expelled.seq, order)
+        assert "channel:c" in ann.positions
+        bare.hub.obey(ann, "channel:c", expelled.seq + 1, order)
+        assert "channel:c" not in ann.positions

@@ -42,7 +42,7 @@ def test_an_offset_is_short_when_one_room_is_busy() -> None:
     positions = Positions()
     for index in range(100):
         positions.enter(f"room{index}", Position("e", 10_000))
-    assert positions.advance("room7", 10_001) == "1~7.7pt"
+    assert positions.advance("room7", 10_001) == "22s~7.7pt"
 
 
 def test_a_room_entered_after_the_offset_starts_at_its_baseline() -> None:
@@ -65,9 +65,74 @@ def test_a_left_room_is_not_mistaken_for_a_later_one() -> None:
     assert positions.position("b").seq == 1
 
 
-@pytest.mark.parametrize("offset", ["x", "2~0.1", "1~a", "1~0.-", "1~!.1", "1~0." + "z" * 70_000])
+NOT_OFFSETS = [
+    "x", "1~0.1", "2", "2!", "21~a", "21~0.-", "21~!.1", "21~0.1.1", "21~0." + "z" * 70_000, "22",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("offset", NOT_OFFSETS)
 def test_what_is_not_an_offset_is_refused(offset: str) -> None:
     positions = Positions()
     positions.enter("a", Position("e", 0))
     with pytest.raises(BadOffset):
         positions.rewind(offset)
+
+
+def test_what_it_has_already_is_not_advanced_to() -> None:
+    positions = Positions()
+    positions.enter("a", Position("e", 5))
+    assert positions.advance("a", 5) is None
+    assert positions.advance("a", 6) == "21~0.6"
+    assert positions.advance("a", 6) is None
+    assert positions.advance("a", 7) == "21~0.7"
+
+
+def test_an_offset_is_refused_by_a_record_that_lacks_a_change_of_rooms() -> None:
+    positions = Positions()
+    positions.enter("a", Position("e", 5))
+    before = positions.advance("a", 6)
+    record = positions.to_plain()
+    positions.enter("b", Position("e", 1))
+    after_entering = positions.advance("a", 7)
+    positions.leave("b")
+    after_leaving = positions.advance("a", 8)
+    assert Positions.from_plain(record).at(before) == {"a": Position("e", 6)}
+    for offset in (after_entering, after_leaving):
+        with pytest.raises(BadOffset):
+            Positions.from_plain(record).at(offset)
+    newer = Positions.from_plain(positions.to_plain())
+    assert newer.at(before) == {"a": Position("e", 6)}
+    assert newer.at(after_leaving) == {"a": Position("e", 8)}
+
+
+def test_positions_made_again_give_the_same_numbers_and_offsets() -> None:
+    positions = Positions()
+    for room in ("a", "b", "c"):
+        positions.enter(room, Position("e", 5))
+    positions.leave("b")
+    again = Positions.from_plain(positions.to_plain())
+    for each in (positions, again):
+        each.enter("d", Position("f", 0))
+    assert again.advance("d", 1) == positions.advance("d", 1)
+    assert again.advance("a", 6) == positions.advance("a", 6)
+
+
+def test_an_order_to_leave_is_void_for_who_was_admitted_after_it() -> None:
+    positions = Positions()
+    positions.enter("a", Position("e", 5))
+    assert not positions.obeys("a", 5)
+    assert positions.obeys("a", 6)
+    positions.enter("a", Position("e", 6))
+    assert not positions.obeys("a", 6)
+    assert not Positions.from_plain(positions.to_plain()).obeys("a", 6)
+    assert positions.obeys("a", 7)
+    assert not positions.obeys("b", 1)
+
+
+def test_a_room_with_another_log_takes_whatever_comes() -> None:
+    positions = Positions()
+    positions.enter("a", Position("e", 500))
+    positions.advance("a", 501)
+    positions.restart("a", "f")
+    assert positions.advance("a", 1) is not None
+    assert positions.position("a") == Position("f", 1)
