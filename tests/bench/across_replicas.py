@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -86,6 +87,7 @@ def _clients(url: str, tokens: list[str], pipe: Connection) -> None:
 
 def _run(main: Any) -> None:
     configure_logging("plain", "error")
+    gc.set_threshold(50_000, 20, 20)  # as the server does
     uvloop.run(main)
 
 

@@ -8,8 +8,6 @@
 --       lossy: "1" when a failover may have lost the log's end, so that a new term is a new
 --       epoch; release: "1" when the caller publishes after replication.
 
-local META_FIELDS = {'epoch', 'seq', 'term', 'bytes', 'fresh', 'prior'}
-
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,64 +23,75 @@ local function new_epoch(before)
   return epoch
 end
 
-local function words(text)
-  local found = {}
-  for word in string.gmatch(text, '%S+') do
-    found[#found + 1] = word
+-- Policies are few, and taking one apart costs more than all the rest.
+local policies, known = {}, 0
+
+local function read_policy(text)
+  local policy = policies[text]
+  if policy then
+    return policy
   end
-  return found
+  local words = {}
+  for word in string.gmatch(text, '%S+') do
+    words[#words + 1] = word
+  end
+  policy = {
+    keep = tonumber(words[1]), entries = tonumber(words[2]), bytes = tonumber(words[3]),
+    meta = tonumber(words[4]), term = words[5], lossy = words[6] == '1', held = words[7] == '1',
+  }
+  if known >= 100 then
+    policies, known = {}, 0
+  end
+  policies[text], known = policy, known + 1
+  return policy
 end
 
 -- The room's present state, made when there is none; a new term begins a new epoch when the
--- log's end may be lost. Writes only what changed.
+-- log's end may be lost. Writes only what changed. Returns epoch, seq, bytes, prior, now.
 local function room_open(meta_key, log_key, policy)
-  local meta = redis.call('HMGET', meta_key, unpack(META_FIELDS))
+  local meta = redis.call('HMGET', meta_key, 'epoch', 'seq', 'term', 'bytes', 'fresh', 'prior')
+  local epoch, bytes, prior = meta[1], tonumber(meta[4] or 0), meta[6] or ''
   local now = now_ms()
-  local room = {
-    epoch = meta[1], seq = tonumber(meta[2] or 0), term = meta[3],
-    bytes = tonumber(meta[4] or 0), prior = meta[6] or '', now = now,
-  }
-  if not room.epoch then
-    room.epoch = new_epoch('')
+  if not epoch then
+    epoch = new_epoch('')
+    bytes = 0
     redis.call('DEL', log_key)
-    room.bytes = 0
-    redis.call('HSET', meta_key, 'epoch', room.epoch, 'seq', 0, 'term', policy[5], 'bytes', 0)
-  elseif room.term ~= policy[5] then
-    if policy[6] == '1' then
-      room.prior = room.epoch
-      room.epoch = new_epoch(room.epoch)
-      redis.call('HSET', meta_key, 'epoch', room.epoch, 'prior', room.prior, 'term', policy[5])
+    redis.call('HSET', meta_key, 'epoch', epoch, 'seq', 0, 'term', policy.term, 'bytes', 0)
+  elseif meta[3] ~= policy.term then
+    if policy.lossy then
+      prior, epoch = epoch, new_epoch(epoch)
+      redis.call('HSET', meta_key, 'epoch', epoch, 'prior', prior, 'term', policy.term)
     else
-      redis.call('HSET', meta_key, 'term', policy[5])
+      redis.call('HSET', meta_key, 'term', policy.term)
     end
   end
   -- Expiries are renewed now and then only, which is cheaper than at every entry.
-  if now - tonumber(meta[5] or 0) > policy[1] / 4 then
+  if now - (meta[5] or 0) > policy.keep / 4 then
     redis.call('HSET', meta_key, 'fresh', now)
-    redis.call('PEXPIRE', meta_key, policy[4])
-    redis.call('PEXPIRE', log_key, policy[1] * 1.5)
-    room.renewed = true
+    redis.call('PEXPIRE', meta_key, policy.meta)
+    redis.call('PEXPIRE', log_key, policy.keep * 1.5)
   end
-  return room
+  return epoch, tonumber(meta[2] or 0), bytes, prior, now
 end
 
 local function entry_at(entry)
   return tonumber(string.match(entry, '^%S+ %S+ (%S+) '))
 end
 
-local function room_trim(log_key, room, policy)
-  local oldest = room.now - policy[1]
+-- Remove what is too old or too much; returns the bytes that are left.
+local function room_trim(log_key, policy, bytes, now)
   local length = redis.call('LLEN', log_key)
   while length > 0 do
     local first = redis.call('LINDEX', log_key, 0)
-    if length <= tonumber(policy[2]) and room.bytes <= tonumber(policy[3])
-        and entry_at(first) >= oldest then
+    if length <= policy.entries and bytes <= policy.bytes
+        and entry_at(first) >= now - policy.keep then
       break
     end
     redis.call('LPOP', log_key)
-    room.bytes = room.bytes - #first
+    bytes = bytes - #first
     length = length - 1
   end
+  return bytes
 end
 
 -- An entry that a retried publish has brought in already: sequence and entry, or nothing.
@@ -98,53 +107,48 @@ end
 
 -- Append an entry, once; publish it unless it is released later. Returns epoch, seq, entry.
 local function room_append(meta_key, log_key, channel, policy, id, retried, envelope, number)
-  if type(policy) == 'string' then
-    policy = words(policy)
-  end
-  local room = room_open(meta_key, log_key, policy)
+  policy = read_policy(policy)
+  local epoch, seq, bytes, _, now = room_open(meta_key, log_key, policy)
   if retried == '1' then
-    local epoch, seq, entry = room_find(log_key, id)
-    if epoch then
-      return epoch, seq, entry
+    local found, at, entry = room_find(log_key, id)
+    if found then
+      return found, at, entry
     end
   end
-  local seq = room.seq + 1
-  local entry = string.format('%s %d %d %s %s ', room.epoch, seq, room.now, number or '-', id)
-    .. envelope
-  local length = redis.call('RPUSH', log_key, entry)
-  room.bytes = room.bytes + #entry
-  if length == 1 then
-    redis.call('PEXPIRE', log_key, policy[1] * 1.5)
+  seq = seq + 1
+  local entry = string.format('%s %d %d %s %s ', epoch, seq, now, number or '-', id) .. envelope
+  bytes = bytes + #entry
+  if redis.call('RPUSH', log_key, entry) == 1 then
+    redis.call('PEXPIRE', log_key, policy.keep * 1.5)
   end
-  if seq % 32 == 0 or room.bytes > tonumber(policy[3]) then
-    room_trim(log_key, room, policy)
+  if seq % 32 == 0 or bytes > policy.bytes then
+    bytes = room_trim(log_key, policy, bytes, now)
   end
-  redis.call('HSET', meta_key, 'seq', seq, 'bytes', room.bytes)
-  if policy[7] ~= '1' then
+  redis.call('HSET', meta_key, 'seq', seq, 'bytes', bytes)
+  if not policy.held then
     redis.call('SPUBLISH', channel, entry)
   end
-  return room.epoch, seq, entry
+  return epoch, seq, entry
 end
 
 -- KEYS meta, log. ARGV channel, policy, id, retried, envelope.
 -- Returns {{epoch, seq}, {entries to be released}}.
 register('room_publish', function(keys, args)
-  local policy = words(args[2])
   local epoch, seq, entry = room_append(
-    keys[1], keys[2], args[1], policy, args[3], args[4], args[5], nil)
-  return {{epoch, seq}, policy[7] == '1' and {entry} or {}}
+    keys[1], keys[2], args[1], args[2], args[3], args[4], args[5], nil)
+  return {{epoch, seq}, read_policy(args[2]).held and {entry} or {}}
 end)
 
 -- Where a room stands. KEYS meta, log. ARGV policy. Returns {epoch, seq}.
 register('room_position', function(keys, args)
-  local room = room_open(keys[1], keys[2], words(args[1]))
-  return {room.epoch, room.seq}
+  local epoch, seq = room_open(keys[1], keys[2], read_policy(args[1]))
+  return {epoch, seq}
 end)
 
 -- The caller waits until replicas have what it read: that takes a write to wait for.
-local function note_read(meta_key, room, policy)
-  if policy[7] == '1' then
-    redis.call('HSET', meta_key, 'read', room.now)
+local function note_read(meta_key, policy, now)
+  if policy.held then
+    redis.call('HSET', meta_key, 'read', now)
   end
 end
 
@@ -153,36 +157,30 @@ end
 -- came after it. mode "resume" (a subscriber that was away) also gets what there is when it is
 -- not, and lets a log that lost its end begin a new epoch; mode "replay" gets nothing then.
 register('room_since', function(keys, args)
-  local policy = words(args[1])
-  local room = room_open(keys[1], keys[2], policy)
-  local epoch, seq, resume = args[2], tonumber(args[3]), args[4] == 'resume'
-  if epoch == room.epoch and seq > room.seq and resume then
-    room.prior = room.epoch
-    room.epoch = new_epoch(room.epoch)
-    redis.call('HSET', keys[1], 'epoch', room.epoch, 'prior', room.prior)
+  local policy = read_policy(args[1])
+  local epoch, seq, _, prior, now = room_open(keys[1], keys[2], policy)
+  local known, since, resume = args[2], tonumber(args[3]), args[4] == 'resume'
+  if known == epoch and since > seq and resume then
+    prior, epoch = epoch, new_epoch(epoch)
+    redis.call('HSET', keys[1], 'epoch', epoch, 'prior', prior)
   end
   local length = redis.call('LLEN', keys[2])
-  local missing = room.seq - seq
-  if epoch == room.epoch and missing >= 0 and missing <= length then
-    local entries = {}
-    if missing > 0 then
-      entries = redis.call('LRANGE', keys[2], -missing, -1)
-      note_read(keys[1], room, policy)
+  local missing = seq - since
+  local complete = known == epoch and missing >= 0 and missing <= length
+  local from = 0
+  if complete then
+    from = missing
+  elseif resume then
+    -- What is left of the prior epoch after that sequence, and all of this one.
+    from = length
+    if known == prior and missing < length then
+      from = math.max(missing, 0)
     end
-    return {room.epoch, room.seq, 1, entries}
-  end
-  if not resume then
-    return {room.epoch, room.seq, 0, {}}
-  end
-  -- Another epoch: what is left of the prior one after that sequence, and all of this one.
-  local from = -length
-  if epoch == room.prior and missing < length then
-    from = -math.max(missing, 0)
   end
   local entries = {}
-  if length > 0 and from < 0 then
-    entries = redis.call('LRANGE', keys[2], from, -1)
-    note_read(keys[1], room, policy)
+  if from > 0 then
+    entries = redis.call('LRANGE', keys[2], -from, -1)
+    note_read(keys[1], policy, now)
   end
-  return {room.epoch, room.seq, 0, entries}
+  return {epoch, seq, complete and 1 or 0, entries}
 end)
