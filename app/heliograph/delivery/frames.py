@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -85,6 +85,7 @@ class Frame:
     skip_user: str | None = None
     control: dict[str, Any] | None = None
     tail: str | None = None
+    _head: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def event(
@@ -133,6 +134,33 @@ class Frame:
         """The Engine.IO packets of this event, for one connection."""
         tail = f',"{offset}"]' if offset is not None else "]"
         yield from _packets(_EVENT, _BINARY_EVENT, self.body + tail, self.attachments, ack_id)
+
+    def websocket(self, *, offset: str | None = None, ack_id: int | None = None) -> bytes:
+        """The same as :meth:`packets`, as websocket frames ready to be written.
+
+        What does not differ between connections is encoded once.
+        """
+        head = self._head
+        if head is None:
+            head = self.body.encode()
+            object.__setattr__(self, "_head", head)
+        number = "" if ack_id is None else str(ack_id)
+        kind = f"45{len(self.attachments)}-{number}" if self.attachments else f"42{number}"
+        tail = f',"{offset}"]' if offset is not None else "]"
+        frames = _websocket_frame(0x81, kind.encode() + head + tail.encode())
+        for attachment in self.attachments:
+            frames += _websocket_frame(0x82, attachment)
+        return frames
+
+
+def _websocket_frame(kind: int, payload: bytes) -> bytes:
+    """One unmasked, unfragmented frame. Source: RFC 6455, section 5.2."""
+    size = len(payload)
+    if size < 126:
+        return bytes((kind, size)) + payload
+    if size < 65_536:
+        return bytes((kind, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((kind, 127)) + size.to_bytes(8, "big") + payload
 
 
 def ack_packets(ack_id: int, result: Any) -> Iterator[EnginePacket]:

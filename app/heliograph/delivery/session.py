@@ -23,6 +23,11 @@ class Link(Protocol):
     def push(self, packets: Any) -> None:
         """Queue Engine.IO packets, in order, as one unit; never blocks."""
 
+    def deliver(
+        self, frame: Frame, *, offset: str | None = None, ack_id: int | None = None
+    ) -> None:
+        """Write an event, in order with what was pushed; never blocks."""
+
     def end(self, code: int, reason: str) -> None:
         """Close the transport itself, so that the client reconnects."""
 
@@ -80,13 +85,13 @@ class Session:
             offset = said if self.pid is not None else None
         if self.link is not None and self.wants(frame):
             shown = frame.legacy() if self.legacy_names else frame
-            self.link.push(shown.packets(offset=offset))
+            self.link.deliver(shown, offset=offset)
 
     def send(self, frame: Frame, *, ack_id: int | None = None) -> None:
         """Write an event to this session alone; lost when it is detached."""
         if self.link is not None:
             shown = frame.legacy() if self.legacy_names else frame
-            self.link.push(shown.packets(ack_id=ack_id))
+            self.link.deliver(shown, ack_id=ack_id)
 
     def emit(self, name: str, data: Any) -> None:
         """Encode and :meth:`send`."""

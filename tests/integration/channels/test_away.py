@@ -14,6 +14,7 @@ import pytest
 
 from heliograph.channels import Channels
 from heliograph.delivery import (
+    Frame,
     Hub,
     Lifecycle,
     MemoryBroker,
@@ -40,6 +41,11 @@ class Wire:
     def push(self, packets: Any) -> None:
         for packet in packets:
             self.events.append(json.loads(packet.data[1:]))
+
+    def deliver(
+        self, frame: Frame, *, offset: str | None = None, ack_id: int | None = None
+    ) -> None:
+        self.push(frame.packets(offset=offset, ack_id=ack_id))
 
     def end(self, code: int, reason: str) -> None:
         """Nothing to close."""

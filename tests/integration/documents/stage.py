@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pycrdt
 from engineio.packet import Packet as EnginePacket
 from socketio.packet import Packet
 
-from heliograph.delivery import Hub, Lifecycle, MemoryBroker, MemorySessionRecords, Session
-from heliograph.documents import DocumentLog, Documents, Notes, Timing
+from heliograph.backplane import Backplane
+from heliograph.cluster import Cluster
+from heliograph.delivery import (
+    Frame,
+    Hub,
+    Lifecycle,
+    MemoryBroker,
+    MemorySessionRecords,
+    RedisBroker,
+    Session,
+)
+from heliograph.documents import DocumentLog, Documents, Notes, SqlDocumentLog, Timing
+from heliograph.documents.redis_log import RedisDocumentLog
+from heliograph.documents.redis_roster import RedisRoster
+from heliograph.documents.roster import MemoryRoster, Roster
 from heliograph.principal import Principal
 from heliograph.store import Database, now_s
 from heliograph.store.models import User
 from tests.integration.documents.editors import Doc, paragraph, text_of
+from tests.support.backplane import open_backplane
 from tests.support.bare import until
+from tests.support.redis import RedisServers
+
+LEASE = 1.0
+"""Seconds after which a killed replica is dead."""
 
 
 class Line:
@@ -42,6 +61,11 @@ class Line:
             name, *args = packet.data
             self.events.append((name, args[0] if args else None))
 
+    def deliver(
+        self, frame: Frame, *, offset: str | None = None, ack_id: int | None = None
+    ) -> None:
+        self.push(frame.packets(offset=offset, ack_id=ack_id))
+
     def end(self, code: int, reason: str) -> None:
         """Nothing to close."""
 
@@ -57,6 +81,8 @@ class Client:
         self.session = session
         self.line = line
         self.doc: Doc = pycrdt.Doc()
+        self.document_id = ""
+        self.written = 0
 
     def events(self, name: str) -> list[Any]:
         """The data of every ``name`` received so far."""
@@ -75,6 +101,7 @@ class Client:
             color=extra.get("color"),
             state_vector=extra.get("state_vector"),
         )
+        self.document_id = document_id
         self.doc.apply_update(self.events("ydoc:document:state")[-1]["state"])
         return ack
 
@@ -87,10 +114,23 @@ class Client:
     async def send(self, document_id: str, update: object) -> int:
         """Send an update; its sequence."""
         ack = await self.stage.documents.update(self.session, document_id, update)
+        self.written = max(self.written, ack["seq"])
         return int(ack["seq"])
 
+    @property
+    def seq(self) -> int:
+        """How much of the document it has got, or sent."""
+        told = [*self.events("ydoc:document:state"), *self.events("ydoc:document:update")]
+        return max([self.written, *(data["seq"] for data in told)])
+
+    async def caught_up(self) -> None:
+        """Wait until it has got what is in the log of the document it joined last."""
+        heads = await self.stage.documents.log.heads([self.document_id])
+        await until(lambda: self.seq >= heads[self.document_id].seq)
+
     async def text(self) -> str:
-        """What the local copy says with all that has come."""
+        """What the local copy says, with all that is in the log."""
+        await self.caught_up()
         for data in self.events("ydoc:document:update"):
             self.doc.apply_update(data["update"])
         return text_of(self.doc)
@@ -113,17 +153,65 @@ class Client:
         await until(lambda: self.session.live)
 
 
-class Stage:
-    """Documents and notes on a database, as one process has them."""
+Around = Callable[[DocumentLog], DocumentLog]
 
-    def __init__(self, database: Database, store: DocumentLog | None = None, **timing: Any) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A Redis, and the prefix of the replicas that share it."""
+
+    servers: RedisServers
+    prefix: str
+
+
+class Stage:
+    """Documents and notes on a database, as one process has them.
+
+    :param backplane: it is one of many replicas, which share it.
+    :param around: what to put around the log.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        backplane: Backplane | None,
+        around: Around | None,
+        **timing: Any,
+    ) -> None:
         self.database = database
-        self.hub = Hub(MemoryBroker(60))
+        self.backplane = backplane
+        self.hub = Hub(RedisBroker(backplane, 60) if backplane else MemoryBroker(60))
+        self.cluster = Cluster.over(self.hub, backplane, lease_seconds=LEASE)
         self.lifecycle = Lifecycle(self.hub, MemorySessionRecords(), 60)
+        broker = self.hub.broker
+        log: DocumentLog = SqlDocumentLog(database, broker)
+        roster: Roster = MemoryRoster(self.hub)
+        if backplane is not None:
+            assert isinstance(broker, RedisBroker)
+            log = RedisDocumentLog(database, backplane, broker, self.cluster.replica)
+            roster = RedisRoster(backplane, broker, self.cluster.replica)
         self.documents = Documents(
-            database, self.hub, self.lifecycle, store=store, timing=Timing(**timing)
+            database,
+            self.hub,
+            self.lifecycle,
+            cluster=self.cluster,
+            store=around(log) if around else log,
+            roster=roster,
+            timing=Timing(**timing),
         )
         self.notes = Notes(database, self.hub, self.documents)
+
+    async def die(self) -> None:
+        """What a kill would end with the process, and nothing else: no goodbye to anybody."""
+        keeper = self.cluster.replica._keeper
+        assert keeper is not None
+        keeper.cancel()
+        if self.backplane is not None:
+            await self.backplane.stop()
+        await self.documents.worker.stop()
+        await self.cluster.peers.stop()
+        await self.lifecycle.stop()
+        await self.hub.stop()
 
     async def user(self, name: str, role: str = "user") -> Principal:
         """A user with an account."""
@@ -155,31 +243,54 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(
-    database: Database, store: DocumentLog | None = None, **timing: Any
+async def _running(
+    database: Database, shared: Shared | None, around: Around | None, timing: dict[str, Any]
 ) -> AsyncIterator[Stage]:
-    """Run the documents of a process; it stops well."""
-    running = Stage(database, store, **timing)
-    await running.hub.start()
-    try:
-        async with running.documents:
-            yield running
-    finally:
-        await running.lifecycle.stop()
-        await running.hub.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        backplane = None
+        if shared is not None:
+            opened = open_backplane(shared.servers, shared.prefix)
+            backplane = await stack.enter_async_context(opened)
+        running = Stage(database, backplane, around, **timing)
+        await running.hub.start()
+        stack.push_async_callback(running.hub.stop)
+        await stack.enter_async_context(running.cluster)
+        await running.lifecycle.start()
+        stack.push_async_callback(running.lifecycle.stop)
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    database: Database,
+    shared: Shared | None = None,
+    *,
+    around: Around | None = None,
+    reaps: bool = False,
+    **timing: Any,
+) -> AsyncIterator[Stage]:
+    """Run the documents of a process; it stops well.
+
+    :param reaps: it cleans up after dead ones.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(_running(database, shared, around, timing))
+        await stack.enter_async_context(running.documents)
+        if reaps:
+            await stack.enter_async_context(running.cluster.reaper)
+        yield running
 
 
 @contextlib.asynccontextmanager
 async def killed(
-    database: Database, store: DocumentLog | None = None, **timing: Any
+    database: Database, shared: Shared | None = None, **timing: Any
 ) -> AsyncIterator[Stage]:
     """The same for a process that is killed at the end of the block: nothing is tidied up."""
-    running = Stage(database, store, **{"quiet": 3600, "oldest": 3600, **timing})
-    await running.hub.start()
-    try:
-        yield running
-    finally:
-        # What a kill would end with the process, and nothing else.
-        await running.documents.worker.stop()
-        await running.lifecycle.stop()
-        await running.hub.stop()
+    timing = {"quiet": 3600, "oldest": 3600, **timing}
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(_running(database, shared, None, timing))
+        try:
+            yield running
+        finally:
+            await running.die()
+            stack.pop_all()
