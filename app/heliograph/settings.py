@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         SecretStr(""), description="Password of the Sentinels themselves."
     )
     redis_sentinel_max_retry_count: int = Field(
-        2, ge=0, description="Attempts of `SentinelRedisProxy` after the first."
+        2, ge=1, description="Attempts of a command through `SentinelRedisProxy`, in all."
     )
     redis_reconnect_delay: float = Field(
         100.0, ge=0, description="Pause of `SentinelRedisProxy` between attempts, ms."
