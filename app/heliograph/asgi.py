@@ -34,7 +34,7 @@ from heliograph.identity import Identity
 from heliograph.sessions import Sessions
 from heliograph.settings import Settings
 from heliograph.store import Database, require_current
-from heliograph.tasks import Tasks
+from heliograph.tasks import RedisTaskRegistry, Tasks
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -80,6 +80,7 @@ class Application:
             await services.hub.start()
             stack.push_async_callback(services.hub.stop)
             await stack.enter_async_context(services.cluster)
+            await stack.enter_async_context(services.tasks)
             await services.lifecycle.start()
             stack.push_async_callback(services.lifecycle.stop)
             await stack.enter_async_context(services.sessions)
@@ -104,6 +105,7 @@ def _build(settings: Settings) -> Services:
     database = Database(settings.sqlalchemy_url)
     backplane: Backplane | None = None
     hot: RedisHotLog | None = None
+    registry: RedisTaskRegistry | None = None
     broker: Broker = MemoryBroker(settings.connection_recovery_seconds)
     if settings.websocket_manager:
         backplane = Backplane(RedisConfig.from_settings(settings))
@@ -112,10 +114,12 @@ def _build(settings: Settings) -> Services:
         hot = RedisHotLog(backplane, redis_broker, grace=settings.replica_lease_seconds)
     hub = Hub(broker)
     cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
+    if backplane is not None:
+        registry = RedisTaskRegistry(backplane, cluster.replica)
     lifecycle = Lifecycle(hub, MemorySessionRecords(), settings.connection_recovery_seconds)
     calls = Calls(hub, lifecycle)
     identity = Identity(settings, database, hub)
-    tasks = Tasks()
+    tasks = Tasks(cluster, registry)
     documents = Documents(database, hub, lifecycle)
     return Services(
         settings=settings,

@@ -60,7 +60,7 @@ async def run(tasks: Tasks) -> None:
 
     task = await tasks.start(endless, item="chat-1", user_id="ann", label="test")
     say("task", id=task.id)
-    say("task ended", id=task.id, state=await task.wait(), fenced=task.fenced)
+    say("task ended", id=task.id, state=await task.wait())
 
 
 async def hold(cluster: Cluster) -> None:

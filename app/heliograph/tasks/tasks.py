@@ -47,14 +47,11 @@ class Task:
 
     :ivar id: its public id.
     :ivar ending: why its work is being cancelled; ``None`` while nobody asked for that.
-    :ivar fenced: its replica was declared dead: others have settled, or will settle, what it
-        leaves, and it must write nothing more.
     """
 
     def __init__(self, record: TaskRecord) -> None:
         self.record = record
         self.ending: Literal["stopped", "interrupted"] | None = None
-        self.fenced = False
         self._committed = False
         self._runner: asyncio.Task[None] | None = None
         self._started = False
@@ -320,7 +317,6 @@ class Tasks:
     def _fence(self) -> None:
         """Others take this replica for dead, and its tasks with it."""
         for task in list(self._mine.values()):
-            task.fenced = True
             task._cancel("interrupted")
 
     async def _settle_dead(self, replica_id: str) -> None:
