@@ -52,6 +52,14 @@ def _root(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on instead of HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port instead of PORT; 0: a free one.")] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes on this port, each a replica. More than one need "
+            "WEBSOCKET_MANAGER=redis and WEBSOCKET_TRANSPORTS=websocket.",
+        ),
+    ] = 1,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. The database must be at this version: run `migrate` first."""
     from heliograph.serving import serve_forever  # here: the other commands start faster without
@@ -62,7 +70,7 @@ def serve(
         changed["host"] = host
     if port is not None:
         changed["port"] = port
-    serve_forever(settings.model_copy(update=changed))
+    serve_forever(settings.model_copy(update=changed), workers)
 
 
 @app.command()

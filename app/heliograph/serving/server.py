@@ -1,8 +1,7 @@
-"""Running the application under uvicorn: a socket of our own, paced ending, tuned collector."""
+"""One process under uvicorn: a socket of our own, paced ending, tuned collector."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import signal
@@ -15,8 +14,7 @@ from heliograph.asgi import Application
 from heliograph.delivery import WebSocketProtocol
 from heliograph.errors import ConfigurationError
 from heliograph.settings import Settings
-from heliograph.store import Database, require_current
-from heliograph.telemetry import configure_logging, metrics
+from heliograph.telemetry import metrics
 
 _GRACE_SECONDS = 5
 _COLLECTOR_THRESHOLD = 50_000
@@ -25,29 +23,32 @@ _COLLECTOR_THRESHOLD = 50_000
 class Server(uvicorn.Server):
     """uvicorn, which drains the application before it cuts connections."""
 
+    stop_signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+
     def __init__(self, application: Application, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
         self._application = application
         self._address = address
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; say the address once it answers."""
+        """Start, and :meth:`announce` it."""
         await super().startup(sockets)
         if not self.should_exit:
             # What lives now lives as long as the process: not worth looking at again.
             gc.collect()
             gc.freeze()
             gc.set_threshold(_COLLECTOR_THRESHOLD, 20, 20)
-            print(f"Heliograph serves on {self._address}", flush=True)
+            self.announce()
+
+    def announce(self) -> None:
+        """Requests are answered from now on: say the address."""
+        print(f"Heliograph serves on {self._address}", flush=True)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT. A stop that was asked for is a success: uvicorn would
+        """Stop on :attr:`stop_signals`. A stop that was asked for is a success: uvicorn would
         raise the signal again after it, and the process would count as killed."""
-        before = {
-            number: signal.signal(number, self.handle_exit)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, self.handle_exit) for number in self.stop_signals}
         try:
             yield
         finally:
@@ -97,28 +98,30 @@ def uvicorn_config(application: Application) -> uvicorn.Config:
     )
 
 
-def serve_forever(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    :raises ConfigurationError: a setting cannot work, or the database cannot be reached.
-    """
-    configure_logging(settings.log_format, settings.log_level)
-    asyncio.run(_check_database(settings))
-    listener = listen(settings)
+def address_of(listener: socket.socket) -> str:
+    """``http://host:port`` of a listening socket."""
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    application = Application(settings)
-    metrics.watch_sessions(lambda: len(application.services.hub.sessions))
-    if settings.metrics_port:
-        metrics.serve_metrics(settings.host, settings.metrics_port)
-    server = Server(application, uvicorn_config(application), address)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def serve_alone(settings: Settings) -> None:
+    """Serve with this one process until SIGTERM or SIGINT.
+
+    :raises ConfigurationError: a setting cannot work.
+    """
+    listener = listen(settings)
+    application = create_application(settings, settings.metrics_port)
+    server = Server(application, uvicorn_config(application), address_of(listener))
     try:
         server.run(sockets=[listener])
     finally:
         listener.close()
 
 
-async def _check_database(settings: Settings) -> None:
-    # Before the server starts: it would print a traceback instead of our sentence.
-    async with Database(settings.sqlalchemy_url) as database:
-        await require_current(database)
+def create_application(settings: Settings, metrics_port: int) -> Application:
+    """The application of this process, its numbers served on ``metrics_port`` unless 0."""
+    application = Application(settings)
+    metrics.watch_sessions(lambda: len(application.services.hub.sessions))
+    if metrics_port:
+        metrics.serve_metrics(settings.host, metrics_port)
+    return application
