@@ -34,13 +34,15 @@ _TROUBLED_SECONDS = 0.15
 class Backplane:
     """The connection of one replica to Redis.
 
+    :param start_seconds: how long :meth:`start` waits for all masters.
     :ivar prefix: what every key and channel begins with.
     :ivar replicated: whether durable writes wait for a replica of Redis.
     :ivar subscriptions: the sharded channels.
     """
 
-    def __init__(self, config: RedisConfig) -> None:
+    def __init__(self, config: RedisConfig, *, start_seconds: float = _START_SECONDS) -> None:
         self.config = config
+        self._start_seconds = start_seconds
         self.prefix = config.prefix
         self.replicated = config.replicated
         self._topology = create_topology(config, self._trouble)
@@ -67,7 +69,7 @@ class Backplane:
         """
         self._watcher = asyncio.create_task(self._watch())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(self._start_seconds):
                 while not self._all_up:
                     self._came_up.clear()
                     await self._came_up.wait()
