@@ -83,7 +83,9 @@ async def test_a_user_with_the_documented_rights_is_enough(redis_prefix: str) ->
 async def test_rediss_is_spoken_and_verified(tmp_path: Path, redis_prefix: str) -> None:
     certificate = make_certificate(tmp_path)
     port = free_port()
-    with redis_standalone(**certificate.redis_config(port)) as servers:
+    with redis_standalone(
+        replicas=0, appendonly=False, **certificate.redis_config(port)
+    ) as servers:
         url = f"rediss://127.0.0.1:{port}/0"
         trusted = {
             "websocket_redis_url": url,
@@ -154,7 +156,9 @@ async def test_classic_channels_are_heard_again_after_a_loss(
     redis_cluster: Cluster, redis_prefix: str
 ) -> None:
     async with open_backplane(redis_cluster, redis_prefix) as backplane:
-        channel, heard, resumed = f"{redis_prefix}:commands", [], []
+        channel = f"{redis_prefix}:commands"
+        heard: list[bytes] = []
+        resumed: list[int] = []
         backplane.listen(channel, heard.append, lambda: resumed.append(1))
         await until(lambda: len(resumed) == 1)
         redis_cluster.nodes[0].execute("PUBLISH", channel, "one")
