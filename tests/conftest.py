@@ -109,16 +109,20 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
+@pytest.fixture
+def postgres_url(postgres: str) -> str:
+    """The URL of a migrated, empty PostgreSQL database of this test."""
+    name = f"test_{uuid.uuid4().hex}"
+    asyncio.run(_create_database(postgres, name, "template"))
+    return f"{postgres}/{name}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a migrated, empty database; each test runs on both kinds."""
-    if request.param == "sqlite":
-        url: str = request.getfixturevalue("sqlite_url")
-        return url
-    server: str = request.getfixturevalue("postgres")
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_create_database(server, name, "template"))
-    return f"{server}/{name}"
+    kind = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(kind)
+    return url
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Who may open and change a document, asked at every update and answered from memory.
+"""Who may open and change a document, read from the database whenever it matters.
 
-The rights of a document are kept until somebody changes them; what was being read while
-they changed is not kept.
+What is asked at every update is kept by the open document, together with what the log says
+of the rights' age: see :meth:`~heliograph.documents.log.DocumentLog.append`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from heliograph.errors import BadPayload, Forbidden
 from heliograph.principal import Principal
 
 MAX_GRANTS = 1_000
-
-_MAX_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +30,17 @@ class Access:
 
     def __init__(self, grants: Grants) -> None:
         self._grants = grants
-        self._known: dict[str, Rights] = {}
-        self._changes = 0
 
     async def rights(self, document_id: str) -> Rights | None:
-        """The rights of a document; ``None`` when there is no such document."""
-        known = self._known.get(document_id)
-        if known is not None:
-            return known
-        before = self._changes
-        rights = await self._grants.rights(document_id)
-        if rights is not None and self._changes == before:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[document_id] = rights
-        return rights
-
-    def forget(self, document_id: str) -> None:
-        """They changed, or nobody needs them."""
-        self._changes += 1
-        self._known.pop(document_id, None)
+        """The rights of a document as they are now; ``None`` when there is no such document."""
+        return await self._grants.rights(document_id)
 
     async def require_read(self, user: Principal, document_id: str) -> Rights:
         """Let pass who may see the document.
 
         :raises NotFound: it does not exist, or the user may not know of it.
         """
-        rights = await self.rights(document_id)
-        if rights is None or not rights.may_read(user):
-            raise gone(document_id)
-        return rights
+        return may_read(user, document_id, await self.rights(document_id))
 
     async def require_write(self, user: Principal, document_id: str) -> Rights:
         """Let pass who may change the document.
@@ -69,10 +48,7 @@ class Access:
         :raises NotFound: as for reading.
         :raises Forbidden: ``read_only``.
         """
-        rights = await self.require_read(user, document_id)
-        if not rights.may_write(user):
-            raise Forbidden(f"you may read {document_id}, not change it", code="read_only")
-        return rights
+        return may_write(user, document_id, await self.rights(document_id))
 
     async def require_management(self, user: Principal, document_id: str) -> Rights:
         """Let pass its owner and administrators.
@@ -102,9 +78,28 @@ class Access:
         return wanted
 
     async def replace(self, document_id: str, grants: Mapping[str, Permission]) -> set[str]:
-        """Store new grants; from here on they count. Those who may no longer read."""
-        before = await self._grants.rights(document_id)
-        await self._grants.replace(document_id, grants)
-        self.forget(document_id)
-        lost = (before.grants.keys() if before else set()) - grants.keys()
+        """Store new grants. Those who may no longer read."""
+        lost = await self._grants.replace(document_id, grants) - grants.keys()
         return lost - await self._grants.admins(lost) if lost else set()
+
+
+def may_read(user: Principal, document_id: str, rights: Rights | None) -> Rights:
+    """Let pass who may see the document.
+
+    :raises NotFound: it does not exist, or the user may not know of it.
+    """
+    if rights is None or not rights.may_read(user):
+        raise gone(document_id)
+    return rights
+
+
+def may_write(user: Principal, document_id: str, rights: Rights | None) -> Rights:
+    """Let pass who may change the document.
+
+    :raises NotFound: as for reading.
+    :raises Forbidden: ``read_only``.
+    """
+    rights = may_read(user, document_id, rights)
+    if not rights.may_write(user):
+        raise Forbidden(f"you may read {document_id}, not change it", code="read_only")
+    return rights

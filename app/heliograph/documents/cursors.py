@@ -9,7 +9,9 @@ back when their session goes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from heliograph.documents.awareness import (
@@ -31,6 +33,13 @@ MAX_CLIENTS = 8
 
 _MAX_REMEMBERED = 1_000
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+_NOBODY: Mapping[int, str] = MappingProxyType({})
+
+
+class UnknownClients(Exception):
+    """Nobody here holds a client id; whether somebody elsewhere does must be looked up."""
 
 
 @dataclass(slots=True)
@@ -55,10 +64,19 @@ class Cursors:
         self._holders: dict[int, _Holder] = {}
         self._said: dict[str, _Said] = {}
 
-    def take(self, sid: str, user: dict[str, str], update: object) -> bytes | None:
+    def take(
+        self,
+        sid: str,
+        user: dict[str, str],
+        update: object,
+        elsewhere: Mapping[int, str] | None = _NOBODY,
+    ) -> bytes | None:
         """Read an awareness update of a session and return what to relay of it, if anything.
 
         :param user: ``{id, name, color}``, which every state is made to say.
+        :param elsewhere: the users of client ids that sessions at other replicas hold; when
+            that is ``None``, somebody has to find out.
+        :raises UnknownClients: ``elsewhere`` is needed.
         :raises HeliographError: ``bad_update``, ``too_large``, ``client_id_taken`` or
             ``too_many_clients``; nothing was changed.
         """
@@ -69,7 +87,16 @@ class Cursors:
         except BadUpdate as error:
             code = "too_large" if error.code == "too_large" else "bad_update"
             raise HeliographError(str(error), code=code, path="update") from error
-        own = [each for each in told if self._is_own(sid, user["id"], each, dialect)]
+        own = []
+        for each in told:
+            if each.client_id not in self._holders and each.state is not None:
+                if elsewhere is None:
+                    raise UnknownClients
+                # What it says of another's there is passed over: how new it is, is not known.
+                if elsewhere.get(each.client_id, user["id"]) != user["id"]:
+                    continue
+            if self._is_own(sid, user["id"], each, dialect):
+                own.append(each)
         if not own:
             return None
         said = self._said.get(sid, _Said())
@@ -119,6 +146,11 @@ class Cursors:
             gone = next((c for c, each in self._holders.items() if each.sid is None), None)
             if gone is not None:
                 del self._holders[gone]
+
+    def clients(self, sid: str) -> tuple[int, ...]:
+        """The Yjs clients a session shows now."""
+        said = self._said.get(sid)
+        return tuple(sorted(said.states)) if said is not None else ()
 
     def of(self, sid: str) -> bytes | None:
         """What a session shows now, as an update; ``None`` for nothing."""

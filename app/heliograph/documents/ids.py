@@ -48,6 +48,11 @@ def document_room(document_id: str) -> str:
     return f"doc_{document_id}"
 
 
+def document_of(room: str) -> str | None:
+    """The document whose editors' room it is; ``None`` for any other room."""
+    return room.removeprefix("doc_") if room.startswith("doc_") else None
+
+
 def note_room(note_id: str) -> str:
     """The room of the sessions that show a note."""
     return f"note:{note_id}"

@@ -1,25 +1,37 @@
 """Who is in a document: sessions with their name and colour, and their cursors.
 
-A member is bound to its session, which is its lease. When the connection breaks, its
-cursors vanish for all at once; when it does not come back for a while, or the session
-ends, the member has left. A session that recovers late is a member again: its room was
-kept for it, so it has missed nothing.
+A member is bound to its session, which is its lease, and is in the roster of all replicas as
+long as others count it as present. When the connection breaks, its cursors vanish for all at
+once; when it does not come back for a while, or the session ends, the member has left. A
+session that recovers late is a member again: its room was kept for it, so it has missed
+nothing. One that recovers on another replica is a member there without having left.
+
+Cursors are never stored: each replica knows those of its own members and shows them to
+whoever comes, also to those who come elsewhere, whose replica asks for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from heliograph.cluster import Cluster
 from heliograph.delivery import Hub, Lifecycle, Session
-from heliograph.documents.cursors import COLOR, Cursors
-from heliograph.documents.ids import document_room
+from heliograph.documents.cursors import COLOR, Cursors, UnknownClients
+from heliograph.documents.ids import document_of, document_room
+from heliograph.documents.log import gone
+from heliograph.documents.roster import Record, Records, Roster
+from heliograph.errors import HeliographError
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
+
+_CURSORS = "documents.cursors"
+_CURSORS_SECONDS = 5.0
 
 _PALETTE = (
     "#c0392b", "#d35400", "#b7950b", "#1e8449", "#148f77", "#2471a3",
@@ -39,7 +51,8 @@ class Member:
     """One session in one document.
 
     :ivar away: set while its connection is broken.
-    :ivar present: others were told that it is here.
+    :ivar present: it is in the roster: others were told that it is here.
+    :ivar at: when it came, seconds since 1970.
     """
 
     document_id: str
@@ -47,6 +60,7 @@ class Member:
     color: str
     present: bool = True
     away: asyncio.TimerHandle | None = None
+    at: float = field(default_factory=time.time)
 
     @property
     def user(self) -> dict[str, str]:
@@ -68,48 +82,83 @@ class _Presence:
 class Members:
     """The members of this replica's documents.
 
+    :param roster: the members on all replicas.
     :param leave_after: seconds after which a member whose connection broke has left.
     """
 
-    def __init__(self, hub: Hub, lifecycle: Lifecycle, leave_after: float) -> None:
+    def __init__(
+        self, hub: Hub, lifecycle: Lifecycle, roster: Roster, cluster: Cluster, leave_after: float
+    ) -> None:
         self._hub = hub
+        self._roster = roster
+        self._cluster = cluster
         self._leave_after = leave_after
         self._documents: dict[str, _Presence] = {}
         self._of_session: dict[str, set[str]] = {}
         self._background: set[asyncio.Task[None]] = set()
         lifecycle.on_detached.append(self._broken)
         lifecycle.on_recovered.append(self._back)
+        lifecycle.on_moved.append(self._moved)
         lifecycle.on_ended.append(self._ended)
+        hub.on_taken_out.append(self._taken_out)
+        cluster.peers.serve(_CURSORS, self._asked_for_cursors)
+        cluster.replica.on_lost.append(self._register_again)
 
     def get(self, document_id: str, sid: str) -> Member | None:
-        """The session's membership."""
+        """The session's membership, if the session is at this replica."""
         presence = self._documents.get(document_id)
         return presence.members.get(sid) if presence else None
 
     def of(self, document_id: str) -> list[Member]:
-        """All members of a document, also those away for a moment."""
+        """This replica's members of a document, also those away for a moment."""
         presence = self._documents.get(document_id)
         return list(presence.members.values()) if presence else []
 
-    def sids(self, document_id: str) -> list[str]:
-        """The sessions that are in a document, in the order in which they came."""
-        return [each.session.sid for each in self.of(document_id) if each.present]
+    async def sids(self, document_id: str) -> list[str]:
+        """The sessions that are in a document, on all replicas, in the order in which they
+        came."""
+        return list(await self._roster.all(document_id))
 
     # -- coming and going ------------------------------------------------------------
 
-    def enter(self, document_id: str, session: Session, color: object) -> tuple[Member, bool]:
-        """Make the session, which is in the document's room, a member; whether it is new."""
+    async def enter(
+        self, document_id: str, session: Session, color: object
+    ) -> tuple[Member, bool, Records]:
+        """Make the session a member: it, whether it is new, and all there are now.
+
+        :raises NotFound: the session ended meanwhile.
+        """
         assert session.user is not None
-        presence = self._documents.setdefault(document_id, _Presence())
-        member = presence.members.get(session.sid)
-        new = member is None
+        member = self.get(document_id, session.sid)
         if member is None:
-            member = Member(document_id, session, color_of(session.user.id, color))
-            presence.members[session.sid] = member
-            self._of_session.setdefault(session.sid, set()).add(document_id)
+            member = self._add(document_id, session, color_of(session.user.id, color))
         elif isinstance(color, str):
             member.color = color_of(session.user.id, color)
-        return member, new
+        member.present = True
+        try:
+            before, records = await self._roster.enter(document_id, self._record(member))
+        except BaseException:
+            self._drop(member)
+            raise
+        if session.ended:
+            await self.leave(member)
+            raise gone(document_id)
+        return member, before is None, records
+
+    def _add(self, document_id: str, session: Session, color: str) -> Member:
+        member = Member(document_id, session, color)
+        self._documents.setdefault(document_id, _Presence()).members[session.sid] = member
+        self._of_session.setdefault(session.sid, set()).add(document_id)
+        return member
+
+    def _record(self, member: Member) -> Record:
+        user, sid = member.user, member.session.sid
+        presence = self._documents.get(member.document_id)
+        clients = presence.cursors.clients(sid) if presence else ()
+        return Record(
+            sid, self._cluster.replica.id, user["id"], user["name"], user["color"], member.at,
+            clients,
+        )  # fmt: skip
 
     async def announce(self, member: Member) -> None:
         """Tell the others that it is here."""
@@ -125,44 +174,45 @@ class Members:
 
     async def leave(self, member: Member) -> None:
         """Take the member out of the document and its room, and tell the others."""
-        document_id, session = member.document_id, member.session
+        cursors = self._drop(member)
+        self._hub.leave(member.session, document_room(member.document_id))
+        await self._say_gone(member, cursors)
+        await self._tidy(member.document_id)
+
+    async def clear(self, document_id: str) -> None:
+        """Forget who is in a document that is gone."""
+        await self._roster.clear(document_id)
+
+    def _drop(self, member: Member) -> bytes | None:
+        """Forget the member here; what takes back its cursors."""
+        document_id, sid = member.document_id, member.session.sid
         presence = self._documents.get(document_id)
-        if presence is None or presence.members.pop(session.sid, None) is None:
-            return
+        if presence is None or presence.members.get(sid) is not member:
+            return None
+        del presence.members[sid]
         if member.away is not None:
             member.away.cancel()
-        mine = self._of_session.get(session.sid, set())
+        mine = self._of_session.get(sid, set())
         mine.discard(document_id)
         if not mine:
-            self._of_session.pop(session.sid, None)
-        gone = presence.cursors.remove(session.sid)
+            self._of_session.pop(sid, None)
+        cursors = presence.cursors.remove(sid)
         if not presence.members:
             del self._documents[document_id]
-        self._hub.leave(session, document_room(document_id))
-        await self._say_gone(member, gone)
-
-    def clear(self, document_id: str) -> list[Member]:
-        """Forget all members of a document that is gone, and return them."""
-        presence = self._documents.pop(document_id, _Presence())
-        for member in presence.members.values():
-            if member.away is not None:
-                member.away.cancel()
-            mine = self._of_session[member.session.sid]
-            mine.discard(document_id)
-            if not mine:
-                del self._of_session[member.session.sid]
-        return list(presence.members.values())
+        return cursors
 
     async def _say_gone(self, member: Member, cursors: bytes | None) -> None:
         await self._remove_cursors(member, cursors)
         if member.present:
             member.present = False
-            left = {
-                "document_id": member.document_id,
-                "user_id": member.user["id"],
-                "session_id": member.session.sid,
-            }
-            await self._publish(member, "ydoc:user:left", left)
+            record = self._record(member)
+            await self._roster.leave(member.document_id, record, "ydoc:user:left", _left(
+                member.document_id, record
+            ))  # fmt: skip
+
+    async def _tidy(self, document_id: str) -> None:
+        if document_id not in self._documents:
+            await self._roster.empty(document_id)
 
     # -- cursors ---------------------------------------------------------------------
 
@@ -171,27 +221,69 @@ class Members:
 
         :raises HeliographError: see :meth:`Cursors.take`.
         """
-        presence = self._documents[member.document_id]
-        relayed = presence.cursors.take(member.session.sid, member.user, update)
+        cursors, sid = self._documents[member.document_id].cursors, member.session.sid
+        before = cursors.clients(sid)
+        try:
+            relayed = cursors.take(sid, member.user, update, None)
+        except UnknownClients:
+            here = self._cluster.replica.id
+            records = await self._roster.all(member.document_id)
+            elsewhere = {
+                client: each.user_id
+                for each in records.values()
+                if each.replica != here and each.sid != sid
+                for client in each.clients
+            }
+            relayed = cursors.take(sid, member.user, update, elsewhere)
+        if self.get(member.document_id, sid) is not member:
+            return  # it left meanwhile
         if relayed is not None:
             await self._publish_cursors(member, relayed)
+        if cursors.clients(sid) != before and member.present:
+            await self._write_again(member, self._cluster.replica.id)
 
-    def show_all_to(self, member: Member) -> None:
-        """Send the member what the others show now."""
-        presence = self._documents[member.document_id]
-        for other in presence.members.values():
-            shown = presence.cursors.of(other.session.sid)
-            if shown is not None and other is not member:
-                member.session.emit("ydoc:awareness:update", _awareness(other, shown))
+    def show_all_to(self, member: Member, records: Records) -> None:
+        """Send the member what the others show now: at once what is known here, soon what
+        the other replicas know."""
+        for user_id, shown in self._shown(member.document_id, member.session.sid):
+            member.session.emit(
+                "ydoc:awareness:update", _awareness(member.document_id, user_id, shown)
+            )
+        here = self._cluster.replica.id
+        for replica_id in sorted({each.replica for each in records.values()} - {here}):
+            self._soon(self._ask_for_cursors(replica_id, member))
+
+    def _shown(self, document_id: str, but_sid: str) -> Iterable[tuple[str, bytes]]:
+        presence = self._documents.get(document_id, _Presence())
+        for sid, member in presence.members.items():
+            shown = presence.cursors.of(sid)
+            if shown is not None and sid != but_sid:
+                yield member.user["id"], shown
+
+    async def _ask_for_cursors(self, replica_id: str, member: Member) -> None:
+        asked = {"document_id": member.document_id, "sid": member.session.sid}
+        try:
+            shown = await self._cluster.peers.request(
+                replica_id, _CURSORS, asked, timeout=_CURSORS_SECONDS
+            )
+        except HeliographError as error:
+            log.info("documents.cursors_unknown", replica=replica_id, error=error.message)
+            return
+        for user_id, update in shown:
+            member.session.emit(
+                "ydoc:awareness:update", _awareness(member.document_id, user_id, update)
+            )
+
+    async def _asked_for_cursors(self, asked: dict[str, Any]) -> list[list[Any]]:
+        return [[*each] for each in self._shown(asked["document_id"], asked["sid"])]
 
     async def _remove_cursors(self, member: Member, removal: bytes | None) -> None:
         if removal is not None:
             await self._publish_cursors(member, removal)
 
     async def _publish_cursors(self, member: Member, update: bytes) -> None:
-        await self._publish(
-            member, "ydoc:awareness:update", _awareness(member, update), durable=False
-        )
+        shown = _awareness(member.document_id, member.user["id"], update)
+        await self._publish(member, "ydoc:awareness:update", shown, durable=False)
 
     async def _publish(self, member: Member, event: str, data: Any, durable: bool = True) -> None:
         room = document_room(member.document_id)
@@ -220,14 +312,86 @@ class Members:
             if member.away is not None:
                 member.away.cancel()
                 member.away = None
-            if not member.present:
-                member.present = True
-                self._soon(self.announce(member))
-            self.show_all_to(member)
+            self._soon(self._return(member))
+        for room in session.positions:
+            document_id = document_of(room)
+            if document_id is not None and self.get(document_id, session.sid) is None:
+                # It comes from another replica.
+                assert session.user_id is not None
+                member = self._add(document_id, session, color_of(session.user_id))
+                self._soon(self._return(member))
+
+    async def _return(self, member: Member) -> None:
+        sid = member.session.sid
+        known = (await self._roster.all(member.document_id)).get(sid)
+        if self.get(member.document_id, sid) is not member:
+            return  # it left at once
+        if known is not None and known.replica != self._cluster.replica.id:
+            member.color, member.at = known.color, known.at
+        member.present = True
+        before, records = await self._roster.enter(member.document_id, self._record(member))
+        if self.get(member.document_id, sid) is not member:
+            await self._say_gone(member, None)
+            return
+        if before is None:
+            await self.announce(member)
+        self.show_all_to(member, records)
+
+    def _moved(self, session: Session) -> None:
+        for member in self._of(session):
+            removal = self._drop(member)
+            self._soon(self._remove_cursors(member, removal))
+            self._soon(self._tidy(member.document_id))
 
     def _ended(self, session: Session) -> None:
         for member in self._of(session):
             self._soon(self.leave(member))
+
+    def _taken_out(self, session: Session, room: str, order: dict[str, Any]) -> None:
+        document_id = document_of(room)
+        member = self.get(document_id, session.sid) if document_id is not None else None
+        if member is None:
+            return
+        if order.get("told") is not None:
+            session.emit("error", order["told"])
+        if order["do"] == "close":
+            self._drop(member)
+            self._soon(self._tidy(member.document_id))
+        else:
+            self._soon(self._say_gone_and_tidy(member, self._drop(member)))
+
+    async def _say_gone_and_tidy(self, member: Member, cursors: bytes | None) -> None:
+        await self._say_gone(member, cursors)
+        await self._tidy(member.document_id)
+
+    # -- the replica's life ----------------------------------------------------------
+
+    async def take_out_of(self, replica_id: str) -> None:
+        """Take the members of a dead replica out, and tell the others; not those whose
+        sessions have moved."""
+        for document_id in await self._roster.documents_of(replica_id):
+            for record in (await self._roster.all(document_id)).values():
+                if record.replica == replica_id:
+                    left = _left(document_id, record)
+                    await self._roster.leave(document_id, record, "ydoc:user:left", left)
+        await self._roster.forget_replica(replica_id)
+
+    async def _register_again(self, lost: str) -> None:
+        for presence in list(self._documents.values()):
+            for member in list(presence.members.values()):
+                if member.present:
+                    await self._write_again(member, lost)
+
+    async def _write_again(self, member: Member, replica_id: str) -> None:
+        record = self._record(member)
+        before, _ = await self._roster.enter(
+            member.document_id, record, unless_moved_from=replica_id
+        )
+        if self.get(member.document_id, record.sid) is not member:
+            left = _left(member.document_id, record)
+            await self._roster.leave(member.document_id, record, "ydoc:user:left", left)
+        elif before is None:  # a reaper took it for dead
+            await self.announce(member)
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -249,9 +413,9 @@ class Members:
             await asyncio.gather(*self._background, return_exceptions=True)
 
 
-def _awareness(member: Member, update: bytes) -> dict[str, Any]:
-    return {
-        "document_id": member.document_id,
-        "user_id": member.user["id"],
-        "update": update,
-    }
+def _awareness(document_id: str, user_id: str, update: bytes) -> dict[str, Any]:
+    return {"document_id": document_id, "user_id": user_id, "update": update}
+
+
+def _left(document_id: str, record: Record) -> dict[str, Any]:
+    return {"document_id": document_id, "user_id": record.user_id, "session_id": record.sid}

@@ -1,13 +1,15 @@
 """One open document: its live copy, and the line in which its changes wait.
 
-The log is the truth; the copy is a cache that is thrown away whenever the two could
-differ. Everything that depends on the order of changes happens under :attr:`turn`:
-checking, applying, logging, relaying, and handing a joiner its state. So a joiner's state
-and the updates it is sent afterwards meet exactly, and an acknowledged update has been
-logged and relayed, in the order of the log.
+The log is the truth; the copy is a cache of it that other replicas may be ahead of. It is
+brought up to date before anybody gets the state, and whenever an update seems to build on
+something that is not there. Everything that depends on the order of changes on this replica
+happens under :attr:`turn`; the order over all replicas is the log's.
 
 Changes that wait together are logged together: a document with many editors makes no more
-transactions than the log can take.
+appends than the log can take.
+
+When the log turns out to be another one than the copy was made of (Redis lost its end, or
+all that had not settled), what the copy has and the log has not is brought back into it.
 """
 
 from __future__ import annotations
@@ -17,31 +19,42 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-import pycrdt
-
-from heliograph.delivery import Hub
-from heliograph.documents.compaction import replay
-from heliograph.documents.ids import document_room
-from heliograph.documents.log import DocumentLog, Entry, Logged, gone
-from heliograph.documents.updates import UpdateGate
-from heliograph.documents.wire import BadUpdate, nesting, scan
+from heliograph.delivery import Frame, Position
+from heliograph.documents.copy import Copy, MissingDependencies
+from heliograph.documents.log import (
+    Appended,
+    DocumentLog,
+    Entry,
+    Logged,
+    LogMoved,
+    RightsMoved,
+    gone,
+)
+from heliograph.documents.repository import Rights
+from heliograph.documents.wire import BadUpdate
 from heliograph.documents.worker import Worker
-from heliograph.errors import BadPayload, HeliographError, NotFound, TooLarge, Unavailable
+from heliograph.errors import BadPayload, HeliographError, NotFound, Unavailable
 from heliograph.principal import Principal
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
 
-MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
-"""Largest document: its state must fit into one message to a joiner."""
+_TRIES = 5
+_RIGHTS_SECONDS = 60.0  # a change that Redis lost counts by then
 
-_READING = 8
-"""How many times cheaper bytes are read than a note's text is derived from them."""
-
-Permit = Callable[[Principal], Awaitable[object]]
 Load = Callable[[], Awaitable[Logged | None]]
+ReadRights = Callable[[], Awaitable[Rights | None]]
+MayWrite = Callable[[Principal, str, Rights | None], object]
+
+
+class State(NamedTuple):
+    """What a joiner gets: an update, its sequence, and where the room stood then."""
+
+    update: bytes
+    seq: int
+    room: Position
 
 
 @dataclass(eq=False, slots=True)
@@ -62,47 +75,12 @@ class _Change:
             self.seq.set_result(seq)
 
 
-class _Copy:
-    """The document in memory, as of ``seq``."""
+class _Known(NamedTuple):
+    """Rights, and which ones: what the log said of them before they were read."""
 
-    def __init__(self, logged: Logged, checker: Worker) -> None:
-        self._checker = checker
-        self.doc: pycrdt.Doc[Any] = replay(logged.snapshot, logged.updates)
-        self.seq = logged.seq
-        self._gate = UpdateGate(self.doc)
-        self._most_bytes = logged.size
-        # The document holds its observer: that one must not hold the document.
-        self._changes = changes = [0]
-        self._watching = self.doc.observe(lambda _: _count(changes))
-
-    async def apply(self, update: bytes) -> bool:
-        """Apply an update; whether it changed anything.
-
-        :raises HeliographError: ``bad_update``, ``missing_dependencies`` or ``too_large``;
-            the document is as it was.
-        """
-        if self._most_bytes + len(update) > MAX_DOCUMENT_BYTES:
-            self._most_bytes = len(self.doc.get_update())
-            if self._most_bytes + len(update) > MAX_DOCUMENT_BYTES:
-                raise TooLarge(f"the document would be larger than {MAX_DOCUMENT_BYTES} bytes")
-        before = self._changes[0]
-        try:
-            facts = await self._checker.run(len(update) // _READING, scan, update)
-            depth = None
-            if self._gate.must_measure(facts):
-                state = self.doc.get_update()
-                size = (len(state) + len(update)) // _READING
-                depth = await self._checker.run(size, nesting, (state, update))
-            self._gate.apply(update, facts, depth)
-        except BadUpdate as error:
-            code = "missing_dependencies" if error.code == "missing" else "bad_update"
-            raise BadPayload(str(error), code=code, path="update") from error
-        self._most_bytes += len(update)
-        return self._changes[0] != before
-
-
-def _count(changes: list[int]) -> None:
-    changes[0] += 1
+    token: str
+    rights: Rights | None
+    read_at: float
 
 
 class OpenDocument:
@@ -110,7 +88,8 @@ class OpenDocument:
 
     :param checker: reads big updates.
     :param load: reads it from the log.
-    :param permit: raises when a user may not change it, asked for each change.
+    :param rights: reads who may do what.
+    :param may_write: raises when a user may not change it, asked for each change.
     :param on_change: called after changes were logged, with the id, their number and bytes.
     """
 
@@ -118,11 +97,11 @@ class OpenDocument:
         self,
         document_id: str,
         store: DocumentLog,
-        hub: Hub,
         checker: Worker,
         *,
         load: Load,
-        permit: Permit,
+        rights: ReadRights,
+        may_write: MayWrite,
         on_change: Callable[[str, int, int], None],
     ) -> None:
         self.id = document_id
@@ -130,12 +109,13 @@ class OpenDocument:
         self.editing = asyncio.Lock()  # one edit of a whole note at a time
         self.used_at = time.monotonic()
         self._store = store
-        self._hub = hub
         self._checker = checker
         self._load = load
-        self._permit = permit
+        self._read_rights = rights
+        self._may_write = may_write
         self._on_change = on_change
-        self._copy: _Copy | None = None
+        self._copy: Copy | None = None
+        self._known: _Known | None = None
         self._users = 0
         self._waiting: list[_Change] = []
         self._writer: asyncio.Task[None] | None = None
@@ -155,34 +135,70 @@ class OpenDocument:
         """Whether nobody is doing anything with it right now."""
         return not self._users and not self._waiting and self._writer is None
 
-    # -- reading ---------------------------------------------------------------------
+    # -- the copy --------------------------------------------------------------------
 
-    async def state(self, state_vector: bytes | None) -> tuple[bytes, int]:
-        """What a client with ``state_vector`` lacks (all without one), and the sequence.
+    async def state(self, state_vector: bytes | None) -> State:
+        """What a client with ``state_vector`` lacks (all without one) of all that has been
+        accepted anywhere.
 
         To be called in :attr:`turn`.
 
         :raises BadPayload: the state vector is malformed.
         """
-        copy = await self._opened()
-        try:
-            return copy.doc.get_update(state_vector), copy.seq
-        except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
-            raise
-        except BaseException as error:  # the native library may panic
-            raise BadPayload(f"state_vector: {error}", path="state_vector") from error
+        for _ in range(_TRIES):
+            copy = await self._opened()
+            try:
+                room = await self._catch_up(copy)
+            except LogMoved:
+                await self._reopen(copy)
+                continue
+            try:
+                return State(copy.state(state_vector), copy.place.seq, room)
+            except BadUpdate as error:
+                raise BadPayload(f"state_vector: {error}", path="state_vector") from error
+        raise Unavailable(f"the log of {self.id} does not hold still; ask again")
 
-    async def _opened(self) -> _Copy:
+    async def _opened(self) -> Copy:
         if self._copy is None:
             logged = await self._load()
             if logged is None:
                 raise gone(self.id)
             try:
-                self._copy = _Copy(logged, self._checker)
+                self._copy = Copy(logged, self._checker)
             except BadUpdate as error:
                 log.error("documents.log_unreadable", document_id=self.id, error=str(error))
                 raise Unavailable(f"the log of {self.id} cannot be read") from error
         return self._copy
+
+    async def _catch_up(self, copy: Copy) -> Position:
+        """Bring the copy up to date; where the room stood then."""
+        news = await self._store.since(self.id, copy.place)
+        if news.updates is None:
+            raise LogMoved
+        try:
+            copy.take(news.updates, news.place)
+        except BadUpdate as error:
+            raise LogMoved from error
+        return news.room
+
+    async def _reopen(self, old: Copy) -> None:
+        """Make the copy anew, and bring back what the log has lost of the old one."""
+        old.discard()
+        self._copy = None
+        copy = await self._opened()
+        if copy.place.life != old.place.life:
+            return
+        lost = old.state(copy.state_vector)
+        try:
+            if await copy.check(lost):
+                entry = Entry("", lost, self._frame("", lost, None))
+                appended = await self._store.append(self.id, copy.place, copy.rights, [entry])
+                self._appended(copy, appended, [entry])
+                log.warning("documents.restored", document_id=self.id, bytes=len(lost))
+        except (HeliographError, LogMoved, RightsMoved) as error:
+            # Its clients have it, too, and send it when something builds on it.
+            copy.discard()
+            log.warning("documents.not_restored", document_id=self.id, error=str(error)[:200])
 
     def forget_copy(self) -> None:
         """Read it from the log again when it is next needed."""
@@ -216,8 +232,8 @@ class OpenDocument:
                     try:
                         await self._write(changes)
                     except Exception as error:
-                        # Whatever it was, the copy may have what the log has not.
-                        self.forget_copy()
+                        if not isinstance(error, Unavailable):
+                            self.forget_copy()
                         if not isinstance(error, HeliographError):
                             log.error("documents.write_failed", exc_info=error)
                             error = Unavailable("the change could not be stored; send it again")
@@ -227,36 +243,89 @@ class OpenDocument:
             self._writer = None
 
     async def _write(self, changes: list[_Change]) -> None:
-        copy = await self._opened()
-        applied: list[_Change] = []
+        for _ in range(_TRIES):
+            copy = await self._opened()
+            try:
+                await self._judge_and_log(
+                    copy, [change for change in changes if not change.seq.done()]
+                )
+                return
+            except RightsMoved as moved:
+                copy.rights = moved.rights
+            except LogMoved:
+                await self._reopen(copy)
+        raise Unavailable(f"the log of {self.id} does not hold still; send it again")
+
+    async def _judge_and_log(self, copy: Copy, changes: list[_Change]) -> None:
+        try:
+            if copy.doubtful:
+                await self._catch_up(copy)
+            new, known = await self._judge(copy, changes)
+            if new:
+                entries = [
+                    Entry(
+                        each.user.id, each.update, self._frame(each.user.id, each.update, each.sid)
+                    )
+                    for each in new
+                ]
+                appended = await self._store.append(self.id, copy.place, copy.rights, entries)
+        except BaseException as error:
+            copy.discard()
+            if isinstance(error, Unavailable | asyncio.CancelledError):
+                copy.doubtful = True  # the log may have them all the same
+            raise
+        if new:
+            self._appended(copy, appended, entries)
+            for seq, change in enumerate(new, appended.first_seq):
+                change.acknowledge(seq)
+        for change in known:
+            change.acknowledge(copy.place.seq)
+
+    async def _judge(
+        self, copy: Copy, changes: list[_Change]
+    ) -> tuple[list[_Change], list[_Change]]:
+        """Refuse what may not or cannot be; the others, and those that say nothing new."""
+        new: list[_Change] = []
         known: list[_Change] = []
+        up_to_date = False
         for change in changes:
             try:
-                await self._permit(change.user)
-                (applied if await copy.apply(change.update) else known).append(change)
+                await self._permit(copy, change.user)
+                try:
+                    changed = await copy.check(change.update)
+                except MissingDependencies:
+                    if up_to_date:
+                        raise
+                    # What it builds on may have come in on another replica.
+                    await self._catch_up(copy)
+                    up_to_date = True
+                    changed = await copy.check(change.update)
+                (new if changed else known).append(change)
             except HeliographError as refusal:
                 change.refuse(refusal)
-        if applied:
-            entries = [Entry(change.user.id, change.update) for change in applied]
-            seq = await self._store.append(self.id, entries)
-            copy.seq = seq + len(applied) - 1
-            self._on_change(self.id, len(applied), sum(len(each.update) for each in applied))
-            for at, change in enumerate(applied, seq):
-                await self._relay(change, at)
-                change.acknowledge(at)
-        for change in known:
-            change.acknowledge(copy.seq)
+        return new, known
 
-    async def _relay(self, change: _Change, seq: int) -> None:
-        data = {
-            "document_id": self.id,
-            "user_id": change.user.id,
-            "update": change.update,
-            "seq": seq,
-        }
-        await self._hub.publish(
-            document_room(self.id), "ydoc:document:update", data, skip_sid=change.sid
-        )
+    async def _permit(self, copy: Copy, user: Principal) -> None:
+        known, now = self._known, time.monotonic()
+        if known is None or known.token != copy.rights or now - known.read_at > _RIGHTS_SECONDS:
+            known = self._known = _Known(copy.rights, await self._read_rights(), now)
+        self._may_write(user, self.id, known.rights)
+
+    def _appended(self, copy: Copy, appended: Appended, entries: list[Entry]) -> None:
+        self._on_change(self.id, len(entries), sum(len(each.update) for each in entries))
+        try:
+            if appended.missed is not None:
+                copy.take(appended.missed, appended.place)
+                copy.accept(appended.place)
+                return
+        except BadUpdate as error:
+            log.error("documents.log_unreadable", document_id=self.id, error=str(error))
+        copy.place = appended.place
+        self.forget_copy()
+
+    def _frame(self, user_id: str, update: bytes, sid: str | None) -> Frame:
+        data = {"document_id": self.id, "user_id": user_id, "update": update}
+        return Frame.numbered("ydoc:document:update", data, "seq", skip_sid=sid)
 
     def refuse_waiting(self, error: NotFound) -> None:
         """Refuse what waits, because the document is gone. To be called in :attr:`turn`."""

@@ -61,15 +61,22 @@ class Grants:
             )
             return Rights(owner_id, {row.user_id: cast(Permission, row.permission) for row in rows})
 
-    async def replace(self, document_id: str, grants: Mapping[str, Permission]) -> None:
-        """Put ``grants`` (permission by user) in place of all there were."""
+    async def replace(self, document_id: str, grants: Mapping[str, Permission]) -> set[str]:
+        """Put ``grants`` (permission by user) in place of all there were; whose those were.
+
+        Of several at once, each sees what the one before it made.
+        """
         kind, resource_id = _resource(document_id)
+        of = (AccessGrant.resource_type == kind, AccessGrant.resource_id == resource_id)
+        owner = (
+            select(Note.id).where(Note.id == resource_id)
+            if kind == "note"
+            else select(Document.id).where(Document.id == resource_id)
+        )
         async with self._database.write() as session:
-            await session.execute(
-                delete(AccessGrant).where(
-                    AccessGrant.resource_type == kind, AccessGrant.resource_id == resource_id
-                )
-            )
+            await session.execute(owner.with_for_update())  # no effect on SQLite: it has one writer
+            before = set(await session.scalars(select(AccessGrant.user_id).where(*of)))
+            await session.execute(delete(AccessGrant).where(*of))
             rows = [
                 {
                     "resource_type": kind,
@@ -81,6 +88,7 @@ class Grants:
             ]
             if rows:
                 await session.execute(insert(AccessGrant), rows)
+        return before
 
     async def unknown_users(self, user_ids: Iterable[str]) -> list[str]:
         """Those of the ids that are nobody's."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from heliograph.delivery import Hub, Lifecycle, Session
+from heliograph.backplane import Backplane
+from heliograph.cluster import Cluster
+from heliograph.delivery import Hub, Lifecycle, RedisBroker, Session
 from heliograph.documents.access import Access, Grant
 from heliograph.documents.ids import (
     canonical,
@@ -23,7 +25,11 @@ from heliograph.documents.ids import (
 from heliograph.documents.log import DocumentLog, gone
 from heliograph.documents.members import Member, Members
 from heliograph.documents.notes_repository import NotesTable
+from heliograph.documents.open import OpenDocument, State
+from heliograph.documents.redis_log import RedisDocumentLog
+from heliograph.documents.redis_roster import RedisRoster
 from heliograph.documents.repository import Grants
+from heliograph.documents.roster import MemoryRoster, Roster
 from heliograph.documents.settling import Settler, Text, Timing
 from heliograph.documents.shelf import Shelf
 from heliograph.documents.sql_log import SqlDocumentLog
@@ -37,13 +43,18 @@ from heliograph.store import Database
 MAX_UPDATE_BYTES = 4 * 1024 * 1024
 """Largest update taken from a client."""
 
+_EDIT_LEASE = 15.0  # seconds after which an edit of a killed replica is over
+_EDIT_SECONDS = 90.0  # longest wait for other edits of a note
+
 
 class Documents:
     """The documents of this replica.
 
     Use ``async with documents:``; leaving it settles what is unsettled.
 
+    :param cluster: the other replicas; default: there are none.
     :param store: where updates are logged; default: the database.
+    :param roster: who is in them; default: this process knows.
     """
 
     def __init__(
@@ -52,19 +63,47 @@ class Documents:
         hub: Hub,
         lifecycle: Lifecycle,
         *,
+        cluster: Cluster | None = None,
         store: DocumentLog | None = None,
+        roster: Roster | None = None,
         timing: Timing | None = None,
     ) -> None:
         self._hub = hub
+        self._cluster = cluster = cluster or Cluster(hub)
         timing = timing or Timing()
         notes = NotesTable(database)
-        self.log: DocumentLog = store or SqlDocumentLog(database)
+        self.log: DocumentLog = store or SqlDocumentLog(database, hub.broker)
         self.access = Access(Grants(database))
         self.worker = Worker()
-        self.members = Members(hub, lifecycle, timing.leave_after_detach)
+        self.members = Members(
+            hub, lifecycle, roster or MemoryRoster(hub), cluster, timing.leave_after_detach
+        )
         self.settler = Settler(self.log, self.worker, notes.store_text, timing)
         self._shelf = Shelf(
-            self.log, hub, self.access, notes, self.members, self.worker, self.settler, timing
+            self.log, self.access, notes, self.members, self.worker, self.settler, timing
+        )
+        cluster.reaper.on_dead += [self.members.take_out_of, self.settler.settle_for]
+
+    @classmethod
+    def over(
+        cls,
+        database: Database,
+        hub: Hub,
+        lifecycle: Lifecycle,
+        cluster: Cluster,
+        backplane: Backplane | None,
+        timing: Timing | None = None,
+    ) -> Documents:
+        """With what is hot in Redis, or in one process when there is no backplane."""
+        store: DocumentLog | None = None
+        roster: Roster | None = None
+        if backplane is not None:
+            assert isinstance(hub.broker, RedisBroker)
+            replica = cluster.replica
+            store = RedisDocumentLog(database, backplane, hub.broker, replica)
+            roster = RedisRoster(backplane, hub.broker, replica)
+        return cls(
+            database, hub, lifecycle, cluster=cluster, store=store, roster=roster, timing=timing
         )
 
     async def __aenter__(self) -> Documents:
@@ -92,23 +131,39 @@ class Documents:
         document_id = canonical(document_id)
         user = _user(session)
         known = _state_vector(state_vector)
-        room = document_room(document_id)
         if note_of(document_id) is None and await self.access.rights(document_id) is None:
             await self.log.create(document_id, user.id, None)
         with self._shelf.use(document_id) as document:
             async with document.turn:
-                self.access.forget(document_id)  # its owner may have been deleted
                 await self.access.require_read(user, document_id)
-                state, seq = await document.state(known)
-                await self._hub.join(session, room)
-                if room not in session.positions:
-                    raise gone(document_id)  # the session ended meanwhile
-                member, new = self.members.enter(document_id, session, color)
-                session.emit("ydoc:document:state", self._state(document_id, state, seq))
-                self.members.show_all_to(member)
+                state = await document.state(known)
+                # Again, now that the room's position is known: whoever takes the right away
+                # from here on says so in the room, after that position.
+                await self.access.require_read(user, document_id)
+                member, new, records = await self.members.enter(document_id, session, color)
+                try:
+                    sids = list(records)
+                    session.emit("ydoc:document:state", _state(document_id, state, sids))
+                    await self._hub.join(session, document_room(document_id), at=state.room)
+                    await self._fill_gap(document, session, state)
+                except BaseException:
+                    await self.members.leave(member)
+                    raise
+                self.members.show_all_to(member, records)
                 if new:
                     await self.members.announce(member)
-        return {"ok": True, "sessions": self.members.sids(document_id)}
+        return {"ok": True, "sessions": sids}
+
+    async def _fill_gap(self, document: OpenDocument, session: Session, sent: State) -> None:
+        room = document_room(document.id)
+        if room not in session.positions:
+            raise gone(document.id)  # it ended, or was taken out, meanwhile
+        entered = session.positions.places[room].baseline
+        if entered.epoch != sent.room.epoch:
+            # The room's log is another one since: it is not known what came in between.
+            state = await document.state(None)
+            sids = await self.members.sids(document.id)
+            session.emit("ydoc:document:state", _state(document.id, state, sids))
 
     async def state(
         self, session: Session, document_id: str, state_vector: object
@@ -122,8 +177,8 @@ class Documents:
         with self._shelf.use(member.document_id) as document:
             async with document.turn:
                 await self.access.require_read(_user(session), document.id)
-                state, seq = await document.state(known)
-        answer = self._state(document.id, state, seq)
+                state = await document.state(known)
+        answer = _state(document.id, state, await self.members.sids(document.id))
         session.emit("ydoc:document:state", answer)
         return answer
 
@@ -168,14 +223,6 @@ class Documents:
             raise Forbidden(f"join {document_id} first", code="not_joined")
         return member
 
-    def _state(self, document_id: str, state: bytes, seq: int) -> dict[str, Any]:
-        return {
-            "document_id": document_id,
-            "state": state,
-            "sessions": self.members.sids(document_id),
-            "seq": seq,
-        }
-
     async def watch(self, session: Session, note_id: str) -> None:
         """Let the session into the room of those who show a note.
 
@@ -184,9 +231,11 @@ class Documents:
         document_id = note_document(note_id)
         with self._shelf.use(document_id) as document:
             async with document.turn:
-                self.access.forget(document_id)
+                room = note_room(note_id)
+                # First: who takes the right away afterwards says so in the room.
+                position = await self._hub.broker.position(room)
                 await self.access.require_read(_user(session), document_id)
-                await self._hub.join(session, note_room(note_id))
+                await self._hub.join(session, room, at=position)
 
     # -- access ----------------------------------------------------------------------
 
@@ -203,19 +252,13 @@ class Documents:
         with self._shelf.use(document_id) as document:
             async with document.turn:
                 lost = await self.access.replace(document_id, wanted)
+                # From here on no replica takes a change of theirs.
+                await self.log.rights_changed(document_id)
+                told = _closed(document_id, "access_revoked", "you may no longer read it")
                 for user_id in lost:
-                    await self._put_out(user_id, document_id)
+                    for room in rooms_of(document_id):
+                        await self._hub.expel(user_id, room, told)
         return [Grant(user_id, permission) for user_id, permission in wanted.items()]
-
-    async def _put_out(self, user_id: str, document_id: str) -> None:
-        for member in self.members.of(document_id):
-            if member.session.user_id == user_id:
-                member.session.emit(
-                    "error", _closed(document_id, "access_revoked", "you may no longer read it")
-                )
-                await self.members.leave(member)
-        for room in rooms_of(document_id):
-            await self._hub.expel(user_id, room)
 
     # -- for notes -------------------------------------------------------------------
 
@@ -229,12 +272,15 @@ class Documents:
         :raises Forbidden: ``read_only``.
         """
         with self._shelf.use(document_id) as document:
-            async with document.editing:
+            # One at a time: first here, which costs nothing, then on all replicas.
+            lock = self._cluster.lock(f"edit:{document_id}", seconds=_EDIT_LEASE)
+            async with document.editing, lock.hold(wait=_EDIT_SECONDS):
                 async with document.turn:
                     await self.access.require_write(user, document_id)
-                    state, _ = await document.state(None)
+                    state = await document.state(None)
                 # What others type meanwhile merges with it as with any editor's change.
-                change = await self.worker.run(len(state) + len(markdown), merge, state, markdown)
+                size = len(state.update) + len(markdown)
+                change = await self.worker.run(size, merge, state.update, markdown)
                 if change is not None:
                     await document.write(user, change, None)
 
@@ -244,14 +290,22 @@ class Documents:
             async with document.turn:
                 await delete()
                 await self.log.delete(document_id)
-                self.access.forget(document_id)
                 self.settler.forget(document_id)
                 document.refuse_waiting(gone(document_id))
                 told = _closed(document_id, "document_deleted", "it was deleted")
                 await self._hub.publish(document_room(document_id), "error", told)
-                self.members.clear(document_id)
                 for room in rooms_of(document_id):
                     await self._hub.close_room(room)
+                await self.members.clear(document_id)
+
+
+def _state(document_id: str, state: State, sids: Sequence[str]) -> dict[str, Any]:
+    return {
+        "document_id": document_id,
+        "state": state.update,
+        "sessions": list(sids),
+        "seq": state.seq,
+    }
 
 
 def _user(session: Session) -> Principal:

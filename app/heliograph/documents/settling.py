@@ -4,6 +4,9 @@ It happens when a document has been quiet for a while, when its log has grown, a
 is closed; never later than a minute after a change. The work is done in the worker, on the
 log alone: nobody's typing waits for it, and what is appended meanwhile stays in the log.
 Whoever needs a note's text sooner gets it derived at once.
+
+Every replica settles what it has appended to; of two that do so at once one has no effect.
+What a dead one left is settled in its place, or by whoever opens the document next.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from heliograph.documents.log import DocumentLog, Logged, gone
 from heliograph.documents.richtext import NoteContent
 from heliograph.documents.worker import Worker, settle
 from heliograph.errors import NotFound
+from heliograph.store import now_ns
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -100,6 +104,13 @@ class Settler:
             quiet = max(self._timing.quiet, state.cost / _COST_SHARE)
             self._arm(document_id, state, max(0.0, min(quiet, left)))
 
+    def found(self, document_id: str) -> None:
+        """Updates were found that had not settled: somebody's who will settle them, or who
+        was killed before they could."""
+        if document_id not in self._unsettled:
+            state = self._unsettled[document_id] = _Unsettled(time.monotonic())
+            self._arm(document_id, state, self._timing.oldest)
+
     def is_pending(self, document_id: str) -> bool:
         """Whether it will be settled without being asked."""
         return document_id in self._unsettled
@@ -118,7 +129,11 @@ class Settler:
     async def _run(self, document_id: str, state: _Unsettled) -> None:
         began = time.monotonic()
         try:
-            await self.settle(document_id)
+            logged = await self._load(document_id)
+            if not logged.updates:  # another replica was here
+                await self._store.compact(document_id, logged, b"")
+            elif not (await self._settle(document_id, logged))[1]:
+                state.rows += 1  # another replica did it meanwhile: look again
         except NotFound:
             state.task = None
             self.forget(document_id)
@@ -141,32 +156,55 @@ class Settler:
 
         :raises NotFound: there is no such document.
         """
-        logged = await self._load(document_id)
+        text, _ = await self._settle(document_id, await self._load(document_id))
+        return text
+
+    async def _settle(self, document_id: str, logged: Logged) -> tuple[Text | None, bool]:
+        """The text of a note, and whether the log was compacted."""
         note_id = note_of(document_id)
         done = await self._worker.run(
             logged.size, settle, logged.snapshot, logged.updates, note_id is not None
         )
-        if logged.updates:
-            await self._store.compact(document_id, logged.seq, done.state)
+        compacted = await self._store.compact(document_id, logged, done.state)
         if note_id is None or done.content is None:
-            return None
+            return None, compacted
         text = Text(done.content, logged.seq, logged.updated_at)
         await self._store_text(note_id, text)
-        return text
+        return text, compacted
 
     async def text(self, document_id: str) -> Text:
         """A note's text as it is now.
 
         :raises NotFound: there is no such document.
         """
-        if not self.is_pending(document_id):
-            settled = await self.settle(document_id)
-            assert settled is not None
-            return settled
         logged = await self._load(document_id)
+        fresh = now_ns() - logged.updated_at < self._timing.oldest * 1e9
+        if not (self.is_pending(document_id) or (logged.updates and fresh)):
+            # Nobody is going to.
+            text, _ = await self._settle(document_id, logged)
+            assert text is not None
+            return text
         done = await self._worker.run(logged.size, settle, logged.snapshot, logged.updates, True)
         assert done.content is not None
         return Text(done.content, logged.seq, logged.updated_at)
+
+    async def settle_for(self, replica_id: str) -> None:
+        """Settle what a dead replica has not.
+
+        :raises ExceptionGroup: some could not be; they are left for the next try.
+        """
+        failures: list[Exception] = []
+        for document_id in await self._store.unsettled_of(replica_id):
+            try:
+                await self.settle(document_id)
+            except NotFound:
+                pass  # deleted
+            except Exception as error:
+                failures.append(error)
+                continue
+            await self._store.settled_for(replica_id, document_id)
+        if failures:
+            raise ExceptionGroup(f"documents of {replica_id} not settled", failures)
 
     async def _load(self, document_id: str) -> Logged:
         logged = await self._store.load(document_id)

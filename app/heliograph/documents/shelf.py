@@ -1,7 +1,7 @@
 """The open documents of a replica: opened when somebody needs them, closed when nobody does.
 
-A document is open at most once, so its order is kept by one object; a note that has no
-document yet gets it from its text, once, whoever else opens it at the same moment.
+A document is open at most once on a replica; a note that has no document yet gets it from
+its text, once, whoever else opens it at the same moment, on whichever replica.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from heliograph.delivery import Hub
-from heliograph.documents.access import Access
+from heliograph.documents.access import Access, may_write
 from heliograph.documents.ids import note_of
 from heliograph.documents.log import DocumentLog, Logged
 from heliograph.documents.members import Members
@@ -28,7 +27,6 @@ class Shelf:
     def __init__(
         self,
         store: DocumentLog,
-        hub: Hub,
         access: Access,
         notes: NotesTable,
         members: Members,
@@ -37,7 +35,6 @@ class Shelf:
         timing: Timing,
     ) -> None:
         self._store = store
-        self._hub = hub
         self._access = access
         self._notes = notes
         self._members = members
@@ -71,10 +68,10 @@ class Shelf:
             document = self.open[document_id] = OpenDocument(
                 document_id,
                 self._store,
-                self._hub,
                 self._checker,
                 load=lambda: self._load(document_id),
-                permit=lambda user: self._access.require_write(user, document_id),
+                rights=lambda: self._access.rights(document_id),
+                may_write=may_write,
                 on_change=self._settler.changed,
             )
         with document.in_use():
@@ -89,12 +86,12 @@ class Shelf:
                 made = await self._worker.run(len(markdown), seed, markdown)
                 await self._store.create(document_id, owner_id, made.state or None)
                 logged = await self._store.load(document_id)
-        if logged is None:
-            self._access.forget(document_id)
-        elif len(logged.updates) > 2 * self._timing.rows:
+        if logged is not None and len(logged.updates) > 2 * self._timing.rows:
             # Left behind by a process that was killed: too much to replay here.
             await self._settler.settle(document_id)
             logged = await self._store.load(document_id)
+        if logged is not None and logged.updates:
+            self._settler.found(document_id)
         return logged
 
     async def _sweep(self) -> None:
@@ -108,5 +105,4 @@ class Shelf:
         for document_id, document in list(self.open.items()):
             if document.idle and document.used_at < oldest and not self._members.of(document_id):
                 self._settler.soon(document_id)
-                self._access.forget(document_id)
                 del self.open[document_id]

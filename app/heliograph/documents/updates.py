@@ -33,6 +33,8 @@ T = TypeVar("T")
 MAX_UPDATE_BYTES = 1024 * 1024
 """Largest update taken from a client by default: 1 MiB, about 20,000 paragraphs typed at once."""
 
+_CHEAP_BYTES = 16 * 1024  # reading more takes longer than anybody should wait
+
 MAX_NESTING = 2_000
 """How deep shared types may stand inside each other.
 
@@ -105,17 +107,27 @@ def integrated(update: bytes, state_vector: bytes, facts: Facts | None = None) -
 class UpdateGate:
     """Guards one live document; see the module for what it guarantees.
 
-    Changes the server makes to `doc` itself need not pass: the gate notices them by the state
-    vector.
+    What is checked is let in by `accept` or, when it cannot be stored after all, dropped by
+    `discard`. Changes the server makes to `doc` itself need not pass: the gate notices them by the
+    state vector.
     """
 
     def __init__(self, doc: pycrdt.Doc[Any], *, max_nesting: int = MAX_NESTING) -> None:
         self._doc = doc
         self._twin: pycrdt.Doc[Any] | None = None
+        self._checked: list[bytes] = []
         self._max_nesting = max_nesting
         # An upper bound of the nesting: exact when measured, then raised by each update's number of
         # types, which costs nothing; None while never measured.
         self._nesting: int | None = None
+        # The twin holds its observer: that one must not hold the gate.
+        self._changes = [0]
+        self._watching: object = None
+
+    @property
+    def checked(self) -> Sequence[bytes]:
+        """What was checked and is not let in yet."""
+        return self._checked
 
     def must_measure(self, facts: Facts) -> bool:
         """Whether checking an update with these facts takes measuring the whole document, some 0.3
@@ -124,14 +136,17 @@ class UpdateGate:
             self._nesting is None or self._nesting + facts.types > self._max_nesting
         )
 
-    def check(self, update: bytes, facts: Facts | None = None, depth: int | None = None) -> None:
+    def check(self, update: bytes, facts: Facts | None = None, depth: int | None = None) -> bool:
         """Refuse an update that could not be applied in full; the document is left as it is either
-        way.
+        way. What was checked before counts as applied.
 
         Args:
             update: a Yjs v1 update, its size already checked (`coerce_update`).
             facts: of `scan(update)`, when it is at hand.
             depth: `nesting` of the document with the update, when `must_measure` asked for it.
+
+        Returns:
+            Whether it says anything new.
 
         Raises:
             BadUpdate: `malformed`, `too_deep`, `missing` or `refused`.
@@ -139,6 +154,7 @@ class UpdateGate:
         facts = facts or scan(update)
         bound = self._bound(update, facts, depth)
         twin = self._copy()
+        before = self._changes[0]
         try:
             guarded(twin.apply_update, update)
             if not integrated(update, twin.get_state(), facts):
@@ -147,21 +163,52 @@ class UpdateGate:
             self._twin = None
             raise
         self._nesting = bound
+        if self._changes[0] == before:
+            return False
+        self._checked.append(update)
+        return True
 
-    def apply(self, update: bytes, facts: Facts | None = None, depth: int | None = None) -> None:
-        """Check an update and apply it to the document.
+    def accept(self) -> None:
+        """Apply to the document what was checked."""
+        checked, self._checked = self._checked, []
+        for update in checked:
+            guarded(self._doc.apply_update, update)
+
+    def discard(self) -> None:
+        """Forget what was checked."""
+        if self._checked:
+            self._checked.clear()
+            self._twin = None
+
+    def apply(self, update: bytes, facts: Facts | None = None, depth: int | None = None) -> bool:
+        """Check an update and apply it to the document; whether it said anything new.
 
         Raises:
             BadUpdate: as `check`; the document is unchanged.
         """
-        self.check(update, facts, depth)
+        changed = self.check(update, facts, depth)
+        self.accept()
+        return changed
+
+    def take(self, update: bytes) -> None:
+        """Apply an update that another gate has let in.
+
+        Raises:
+            BadUpdate: it cannot be integrated: the document is not the one of that gate.
+        """
         guarded(self._doc.apply_update, update)
+        if self._twin is not None and self._checked:
+            guarded(self._twin.apply_update, update)
+        if len(update) > _CHEAP_BYTES:
+            self._nesting = None
+        elif self._nesting is not None:
+            self._nesting += scan(update).types
 
     def _bound(self, update: bytes, facts: Facts, depth: int | None) -> int | None:
         if not self.must_measure(facts):
             return self._nesting + facts.types if self._nesting is not None else None
         if depth is None:
-            depth = nesting((self._doc.get_update(), update))
+            depth = nesting((self._doc.get_update(), *self._checked, update))
         if depth > self._max_nesting:
             raise BadUpdate(
                 "too_deep",
@@ -173,9 +220,17 @@ class UpdateGate:
         if self._twin is None:
             self._twin = pycrdt.Doc()
             self._twin.apply_update(self._doc.get_update())
-        elif self._twin.get_state() != self._doc.get_state():
+            for update in self._checked:
+                self._twin.apply_update(update)
+            changes = self._changes
+            self._watching = self._twin.observe(lambda _: _count(changes))
+        elif not self._checked and self._twin.get_state() != self._doc.get_state():
             self._twin.apply_update(self._doc.get_update(self._twin.get_state()))
         return self._twin
+
+
+def _count(changes: list[int]) -> None:
+    changes[0] += 1
 
 
 def check_update(doc: pycrdt.Doc[Any], update: bytes) -> None:

@@ -121,7 +121,7 @@ class Client:
     def seq(self) -> int:
         """How much of the document it has got, or sent."""
         told = [*self.events("ydoc:document:state"), *self.events("ydoc:document:update")]
-        return max([self.written, *(data["seq"] for data in told)])
+        return max([self.written, *(int(data["seq"]) for data in told)])
 
     async def caught_up(self) -> None:
         """Wait until it has got what is in the log of the document it joined last."""

@@ -19,8 +19,13 @@ from tests.integration.documents.editors import (
     paragraph_update,
     share,
 )
-from tests.integration.documents.stage import stage
+from tests.integration.documents.stage import Shared, stage
 from tests.support.server import RunningServer
+
+
+@pytest.fixture
+def database_url(home_url: str) -> str:
+    return home_url
 
 
 async def code_of(answering: Any) -> str:
@@ -133,8 +138,9 @@ async def test_who_loses_access_is_out_of_the_rooms_at_once(server: RunningServe
 
 async def test_a_revocation_while_somebody_types_lets_nothing_more_in(
     database: Database,
+    shared: Shared | None,
 ) -> None:
-    async with stage(database) as one:
+    async with stage(database, shared) as one:
         ann, ben = await one.user("ann"), await one.user("ben")
         note_id = await one.note(ann)
         document_id = f"note:{note_id}"
@@ -163,8 +169,10 @@ async def test_a_revocation_while_somebody_types_lets_nothing_more_in(
         assert set(refused) <= {"not_found", "not_joined"}
 
 
-async def test_who_was_away_when_access_ended_is_out_on_return(database: Database) -> None:
-    async with stage(database) as one:
+async def test_who_was_away_when_access_ended_is_out_on_return(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann, ben = await one.user("ann"), await one.user("ben")
         note_id = await one.note(ann)
         document_id = f"note:{note_id}"
@@ -243,8 +251,10 @@ async def test_the_first_who_joins_a_free_document_owns_it(server: RunningServer
     assert (await socket.expect("error"))["code"] == "access_revoked"
 
 
-async def test_of_two_who_make_a_free_document_at_once_one_owns_it(database: Database) -> None:
-    async with stage(database) as one, stage(database) as two:
+async def test_of_two_who_make_a_free_document_at_once_one_owns_it(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one, stage(database, shared) as two:
         ann, ben = await one.user("ann"), await one.user("ben")
         clients = await one.client(ann), await two.client(ben)
         results = await asyncio.gather(

@@ -1,223 +1,249 @@
-"""The log of documents in SQL, on both kinds of database."""
+"""The log of documents: in SQL on both kinds of database, and in Redis beside it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select
 
-from heliograph.documents import SqlDocumentLog
-from heliograph.documents.log import Entry
-from heliograph.errors import NotFound, Unavailable
+from heliograph.cluster import Cluster
+from heliograph.delivery import Hub, MemoryBroker, RedisBroker
+from heliograph.documents import DocumentLog, SqlDocumentLog
+from heliograph.documents.log import LogMoved, Place, RightsMoved
+from heliograph.documents.redis_log import RedisDocumentLog
+from heliograph.errors import NotFound
 from heliograph.store import Database
-from heliograph.store.models import Document, DocumentUpdate, User
+from tests.integration.documents.logs import (
+    add_owner,
+    append,
+    compact,
+    entries,
+    loaded,
+    whole,
+)
+from tests.support.backplane import open_backplane
+
+NewLog = Callable[[], Awaitable[DocumentLog]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis_cluster"])
+def home(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
-async def owner(database: Database) -> str:
-    """The id of a user."""
-    user = User(
-        id="ann", name="Ann", email="ann@example.org", role="user", password_hash=None,
-        created_at=0, updated_at=0, last_active_at=0,
-    )  # fmt: skip
-    async with database.write() as session:
-        session.add(user)
-    return "ann"
+def database_url(home_url: str) -> str:
+    return home_url
 
 
 @pytest.fixture
-async def log(database: Database, owner: str) -> SqlDocumentLog:
-    """A log with an empty document ``d``."""
-    log = SqlDocumentLog(database)
-    assert await log.create("d", owner, None)
+async def new_log(
+    request: pytest.FixtureRequest, home: str, database: Database, redis_prefix: str
+) -> AsyncIterator[NewLog]:
+    """Makes the logs of replicas."""
+    servers: Any = request.getfixturevalue(home) if home.startswith("redis") else None
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make() -> DocumentLog:
+            if servers is None:
+                return SqlDocumentLog(database, MemoryBroker(0))
+            backplane = await stack.enter_async_context(open_backplane(servers, redis_prefix))
+            broker = RedisBroker(backplane, 60)
+            hub = Hub(broker)
+            await hub.start()
+            stack.push_async_callback(hub.stop)
+            replica = Cluster.over(hub, backplane).replica
+            return RedisDocumentLog(database, backplane, broker, replica)
+
+        yield make
+
+
+@pytest.fixture
+async def log(new_log: NewLog, database: Database) -> DocumentLog:
+    """A log with an empty document ``d`` of ``ann``."""
+    await add_owner(database)
+    log = await new_log()
+    assert await log.create("d", "ann", None)
     return log
 
 
-def entries(*updates: bytes) -> list[Entry]:
-    return [Entry("ann", update) for update in updates]
-
-
-async def rows(database: Database) -> int:
-    async with database.read() as session:
-        return await session.scalar(select(func.count()).select_from(DocumentUpdate)) or 0
-
-
-async def test_a_document_that_does_not_exist_is_none(log: SqlDocumentLog) -> None:
+async def test_a_document_that_does_not_exist_is_none(log: DocumentLog) -> None:
     assert await log.load("x") is None
     assert await log.heads(["d", "x"]) == {"d": (await log.heads(["d"]))["d"]}
+    place = Place("1", 0)
+    with pytest.raises((NotFound, LogMoved)):
+        await log.append("x", place, "", entries(b"u"))
+    with pytest.raises((NotFound, LogMoved)):
+        await log.since("x", place)
 
 
-async def test_updates_come_back_in_order(log: SqlDocumentLog) -> None:
-    assert await log.append("d", entries(b"one", b"two")) == 1
-    assert await log.append("d", entries(b"three")) == 3
-    logged = await log.load("d")
-    assert logged is not None
-    assert list(logged.updates) == [b"one", b"two", b"three"]
-    assert (logged.snapshot, logged.snapshot_seq, logged.seq) == (None, 0, 3)
+async def test_updates_come_back_in_order(log: DocumentLog) -> None:
+    assert await append(log, "d", b"one", b"two") == 1
+    assert await append(log, "d", b"three") == 3
+    now = await loaded(log)
+    assert list(now.updates) == [b"one", b"two", b"three"]
+    assert (now.snapshot, now.snapshot_seq, now.seq) == (None, 0, 3)
     assert (await log.heads(["d"]))["d"].seq == 3
+    assert (await log.heads(["d"]))["d"].updated_at == now.updated_at
 
 
 async def test_of_many_creations_at_once_one_makes_the_document(
-    database: Database, owner: str
+    log: DocumentLog, new_log: NewLog
 ) -> None:
-    logs = [SqlDocumentLog(database) for _ in range(3)]
+    logs = [log, await new_log(), await new_log()]
     states = [f"state {number}".encode() for number in range(12)]
     made = await asyncio.gather(
-        *(logs[n % 3].create("seeded", owner, state) for n, state in enumerate(states))
+        *(logs[n % 3].create("seeded", "ann", state) for n, state in enumerate(states))
     )
     assert made.count(True) == 1
-    logged = await logs[0].load("seeded")
-    assert logged is not None
-    assert logged.snapshot == states[made.index(True)]
+    assert (await loaded(logs[0], "seeded")).snapshot == states[made.index(True)]
 
 
-async def test_appends_of_many_at_once_are_numbered_in_their_order(log: SqlDocumentLog) -> None:
+async def test_appends_of_many_at_once_are_numbered_in_their_order(log: DocumentLog) -> None:
+    start = await loaded(log)
     updates = [str(number).encode() for number in range(300)]
-    seqs = await asyncio.gather(*(log.append("d", entries(update)) for update in updates))
-    assert seqs == list(range(1, 301))
-    logged = await log.load("d")
-    assert logged is not None
-    assert list(logged.updates) == updates
-
-
-async def test_appends_of_all_documents_share_transactions(
-    database: Database, log: SqlDocumentLog, owner: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(20):
-        await log.create(f"d{number}", owner, None)
-    transactions = 0
-    write = database.write
-
-    def counted() -> object:
-        nonlocal transactions
-        transactions += 1
-        return write()
-
-    monkeypatch.setattr(database, "write", counted)
-    await asyncio.gather(*(log.append(f"d{number % 20}", entries(b"u")) for number in range(400)))
-    assert transactions <= 3
-    heads = await log.heads([f"d{number}" for number in range(20)])
-    assert {head.seq for head in heads.values()} == {20}
-
-
-async def test_an_append_to_a_missing_document_fails_alone(log: SqlDocumentLog) -> None:
-    good, bad = await asyncio.gather(
-        log.append("d", entries(b"u")), log.append("gone", entries(b"u")), return_exceptions=True
+    appended = await asyncio.gather(
+        *(log.append("d", start.place, start.rights, entries(update)) for update in updates)
     )
-    assert good == 1
-    assert isinstance(bad, NotFound)
+    assert [each.first_seq for each in appended] == list(range(1, 301))
+    assert list((await loaded(log)).updates) == updates
 
 
-async def test_an_append_that_the_database_refuses_stores_nothing_and_the_next_one_works(
-    database: Database, log: SqlDocumentLog, monkeypatch: pytest.MonkeyPatch
+async def test_replicas_that_append_give_out_each_number_once_and_learn_of_the_others(
+    log: DocumentLog, new_log: NewLog
 ) -> None:
-    with monkeypatch.context() as broken:
-        broken.setattr(database, "write", lambda: 1 / 0)
-        with pytest.raises(Unavailable):
-            await log.append("d", entries(b"lost"))
-    assert await log.append("d", entries(b"kept")) == 1
-    logged = await log.load("d")
-    assert logged is not None
-    assert list(logged.updates) == [b"kept"]
+    logs = [log, await new_log()]
+    copies: list[list[bytes]] = []
+
+    async def write(number: int) -> None:
+        mine = logs[number]
+        now = await loaded(mine)
+        place, copy = now.place, [*now.updates]
+        for step in range(40):
+            update = b"%d.%d" % (number, step)
+            appended = await mine.append("d", place, now.rights, entries(update))
+            assert appended.missed is not None
+            copy += [*appended.missed, update]
+            assert len(copy) == appended.first_seq
+            place = appended.place
+        news = await mine.since("d", place)
+        assert news.updates is not None
+        copies.append([*copy, *news.updates])
+
+    await asyncio.gather(write(0), write(1))
+    now = list((await loaded(log)).updates)
+    assert len(now) == 80
+    assert len(set(now)) == 80
+    for copy in copies:
+        assert copy == now[: len(copy)]
 
 
-async def test_two_processes_that_append_give_out_each_number_once(
-    database: Database, log: SqlDocumentLog
+async def test_what_came_after_a_place_is_told(log: DocumentLog, new_log: NewLog) -> None:
+    start = await loaded(log)
+    await append(await new_log(), "d", b"one", b"two")
+    news = await log.since("d", start.place)
+    assert news.updates == [b"one", b"two"]
+    assert news.place == (await loaded(log)).place
+    again = await log.since("d", news.place)
+    assert (again.updates, again.place) == ([], news.place)
+
+
+async def test_a_place_that_was_compacted_away_has_to_be_loaded_anew(log: DocumentLog) -> None:
+    await append(log, "d", b"one,", b"two,")
+    early = (await loaded(log)).place
+    await append(log, "d", b"three,")
+    assert await compact(log, await loaded(log))
+    with contextlib.suppress(LogMoved):
+        assert (await log.since("d", early)).updates is None
+    try:
+        now = await loaded(log)
+        appended = await log.append("d", early, now.rights, entries(b"four,"))
+        assert appended.missed is None
+    except LogMoved:
+        await append(log, "d", b"four,")
+    assert whole(await loaded(log)) == [b"one", b"two", b"three", b"four"]
+
+
+async def test_no_append_rests_on_rights_that_have_changed(
+    log: DocumentLog, new_log: NewLog
 ) -> None:
-    other = SqlDocumentLog(database)
-    await log.create("e", "ann", None)
-    seqs = await asyncio.gather(
-        *(
-            each.append(document_id, entries(b"u"))
-            for _ in range(60)
-            for each in (log, other)
-            for document_id in ("d", "e")
-        )
-    )
-    assert sorted(seqs) == sorted([*range(1, 121), *range(1, 121)])
+    now = await loaded(log)
+    await log.rights_changed("d")
+    with pytest.raises(RightsMoved) as moved:
+        await log.append("d", now.place, now.rights, entries(b"u"))
+    assert (await loaded(log)).seq == 0
+    appended = await log.append("d", now.place, moved.value.rights, entries(b"u"))
+    assert appended.first_seq == 1
+    assert (await loaded(log)).rights == moved.value.rights
 
 
-async def test_compaction_replaces_what_the_snapshot_holds(
-    database: Database, log: SqlDocumentLog
+async def test_compaction_replaces_what_the_snapshot_holds(log: DocumentLog) -> None:
+    await append(log, "d", b"one,", b"two,")
+    read = await loaded(log)
+    await append(log, "d", b"three,")
+    assert await compact(log, read)
+    now = await loaded(log)
+    assert (now.snapshot, now.snapshot_seq, now.seq) == (b"one,two,", 2, 3)
+    assert list(now.updates) == [b"three,"]
+    assert await append(log, "d", b"four,") == 4
+
+
+async def test_of_two_compactions_of_the_same_one_is_done(
+    log: DocumentLog, new_log: NewLog
 ) -> None:
-    await log.append("d", entries(b"one", b"two", b"three"))
-    await log.compact("d", 2, b"snapshot")
-    logged = await log.load("d")
-    assert logged is not None
-    assert (logged.snapshot, logged.snapshot_seq, logged.seq) == (b"snapshot", 2, 3)
-    assert list(logged.updates) == [b"three"]
-    assert await rows(database) == 1
-
-
-@pytest.mark.parametrize("up_to", [0, 1, 2, 9])
-async def test_a_snapshot_never_goes_back_nor_ahead(log: SqlDocumentLog, up_to: int) -> None:
-    await log.append("d", entries(b"one", b"two", b"three"))
-    await log.compact("d", 2, b"newer")
-    await log.compact("d", up_to, b"wrong")
-    logged = await log.load("d")
-    assert logged is not None
-    assert (logged.snapshot, list(logged.updates)) == (b"newer", [b"three"])
+    other = await new_log()
+    await append(log, "d", b"one,", b"two,")
+    early = await loaded(log)
+    await append(log, "d", b"three,")
+    late = await loaded(other)
+    assert await compact(other, late)
+    assert not await compact(log, early)
+    now = await loaded(log)
+    assert (now.snapshot, list(now.updates)) == (b"one,two,three,", [])
 
 
 async def test_compaction_while_others_append_and_load_loses_nothing(
-    database: Database, log: SqlDocumentLog
+    log: DocumentLog, new_log: NewLog
 ) -> None:
-    # Snapshots are the updates themselves, joined: what is missing or doubled shows.
     rnd = random.Random(5)
-    other = SqlDocumentLog(database)
+    other = await new_log()
     total = 80
 
-    async def append() -> None:
+    async def write() -> None:
         for number in range(total):
-            await rnd.choice((log, other)).append("d", entries(b"%d," % number))
+            await append(rnd.choice((log, other)), "d", b"%d," % number)
 
-    async def compact() -> None:
+    async def settle(mine: DocumentLog) -> None:
         while True:
-            logged = await other.load("d")
-            assert logged is not None
-            whole = (logged.snapshot or b"") + b"".join(logged.updates)
-            said = whole.split(b",")[:-1]
-            assert said == [b"%d" % number for number in range(logged.seq)]
-            await other.compact("d", logged.seq, whole)
-            if logged.seq == total:
+            now = await loaded(mine)
+            assert whole(now) == [b"%d" % number for number in range(now.seq)]
+            await compact(mine, now)
+            if now.seq == total:
                 return
 
-    await asyncio.gather(append(), compact(), compact())
-    assert await rows(database) == 0
+    await asyncio.gather(write(), settle(log), settle(other))
+    now = await loaded(log)
+    assert (now.seq, now.snapshot_seq, list(now.updates)) == (total, total, [])
+    assert whole(now) == [b"%d" % number for number in range(total)]
 
 
-async def test_a_log_with_a_gap_is_refused_rather_than_read(
-    database: Database, log: SqlDocumentLog
-) -> None:
-    await log.append("d", entries(b"one", b"two", b"three"))
-    async with database.write() as session:
-        await session.execute(delete(DocumentUpdate).where(DocumentUpdate.seq == 2))
-    with pytest.raises(Unavailable):
-        await log.load("d")
-
-
-async def test_a_deleted_document_takes_its_log_with_it(
-    database: Database, log: SqlDocumentLog
-) -> None:
-    await log.append("d", entries(b"one"))
+async def test_a_deleted_document_takes_its_log_with_it(log: DocumentLog, new_log: NewLog) -> None:
+    await append(log, "d", b"one")
+    other = await new_log()
+    place = (await loaded(other)).place
     await log.delete("d")
     assert await log.load("d") is None
-    assert await rows(database) == 0
-
-
-async def test_the_documents_of_a_deleted_user_go_too(
-    database: Database, log: SqlDocumentLog
-) -> None:
-    async with database.write() as session:
-        await session.execute(delete(User))
-    async with database.read() as session:
-        assert await session.scalar(select(func.count()).select_from(Document)) == 0
-
-
-async def test_stopping_waits_for_appends_under_way(log: SqlDocumentLog) -> None:
-    append = asyncio.create_task(log.append("d", entries(b"u")))
-    await asyncio.sleep(0)
-    await log.stop()
-    assert await append == 1
+    for refused in (other.append("d", place, "", entries(b"late")), other.since("d", place)):
+        with pytest.raises((NotFound, LogMoved)):
+            await refused
+    # Made anew it is another document.
+    assert await log.create("d", "ann", b"fresh,")
+    with pytest.raises(LogMoved):
+        await other.append("d", place, "", entries(b"late"))
+    now = await loaded(log)
+    assert (now.snapshot, list(now.updates), now.seq) == (b"fresh,", [], 0)

@@ -21,7 +21,7 @@ from tests.integration.documents.editors import (
     paragraph_update,
     share,
 )
-from tests.integration.documents.stage import Client, stage
+from tests.integration.documents.stage import Client, Shared, stage
 from tests.support.server import RunningServer
 
 TEXT = """# Plan
@@ -43,6 +43,11 @@ print("hi")
 ---
 
 The end."""
+
+
+@pytest.fixture
+def database_url(home_url: str) -> str:
+    return home_url
 
 
 async def test_a_note_has_the_shape_of_open_webuis(server: RunningServer) -> None:
@@ -98,8 +103,10 @@ async def test_a_note_needs_no_text(server: RunningServer) -> None:
         await document.socket.disconnect()
 
 
-async def test_lists_show_own_and_shared_notes_a_page_at_a_time(database: Database) -> None:
-    async with stage(database) as one:
+async def test_lists_show_own_and_shared_notes_a_page_at_a_time(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann, ben = await one.user("ann"), await one.user("ben")
         ids = [await one.note(ann, f"text {number}") for number in range(5)]
         foreign = await one.note(ben, "ben's own")
@@ -118,8 +125,10 @@ async def test_lists_show_own_and_shared_notes_a_page_at_a_time(database: Databa
         assert [g["principal_id"] for g in listed["access_grants"]] == ["ann"]
 
 
-async def test_lists_show_the_beginning_of_a_long_note(database: Database) -> None:
-    async with stage(database) as one:
+async def test_lists_show_the_beginning_of_a_long_note(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "word " * 5_000)
         content = (await one.notes.list(ann, 0, 1))[0]["data"]["content"]
@@ -186,8 +195,10 @@ async def test_an_update_by_http_reaches_editors_and_viewers(server: RunningServ
     assert len(one.socket.events("ydoc:document:update")) == 1
 
 
-async def test_an_update_of_a_note_that_nobody_has_open(database: Database) -> None:
-    async with stage(database) as one:
+async def test_an_update_of_a_note_that_nobody_has_open(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "first\n\nsecond")
         note = await one.notes.update(ann, note_id, markdown="first\n\nthird")
@@ -199,8 +210,10 @@ async def test_an_update_of_a_note_that_nobody_has_open(database: Database) -> N
         assert await client.text() == ""
 
 
-async def test_an_update_by_http_is_merged_while_two_type(database: Database) -> None:
-    async with stage(database) as one:
+async def test_an_update_by_http_is_merged_while_two_type(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "first\n\nmiddle\n\nlast")
         document_id = f"note:{note_id}"
@@ -236,9 +249,9 @@ async def test_an_update_by_http_is_merged_while_two_type(database: Database) ->
 
 
 async def test_what_is_typed_while_an_edit_is_being_made_stays(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, shared: Shared | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stage(database) as one:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "first\n\nlast")
         client = await one.client(ann)
@@ -260,8 +273,10 @@ async def test_what_is_typed_while_an_edit_is_being_made_stays(
         assert await client.text() == "first, edited\nlast typed meanwhile"
 
 
-async def test_edits_of_the_whole_text_wait_for_each_other(database: Database) -> None:
-    async with stage(database) as one:
+async def test_edits_of_the_whole_text_wait_for_each_other(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "start")
         texts = [f"version {number}" for number in range(6)]
@@ -307,8 +322,10 @@ async def test_a_note_and_its_grants_go_with_their_owner(server: RunningServer) 
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ufffe", "😀" * 10, "<script>alert(1)</script>"])
-async def test_odd_text_is_stored_on_every_database(database: Database, text: str) -> None:
-    async with stage(database, quiet=0.005) as one:
+async def test_odd_text_is_stored_on_every_database(
+    database: Database, shared: Shared | None, text: str
+) -> None:
+    async with stage(database, shared, quiet=0.005) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, text)
         client = await one.client(ann)

@@ -9,21 +9,27 @@ import pytest
 
 from heliograph.documents.awareness import AwarenessState, decode_awareness, encode_awareness
 from heliograph.store import Database
-from tests.integration.documents.stage import Client, Stage, stage
+from tests.integration.documents.stage import Client, Shared, Stage, stage
 from tests.support.bare import until
 
 DOCUMENT = "free"
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def home(request: pytest.FixtureRequest) -> str:
+    """One kind of database is enough here."""
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """One kind of database is enough here."""
     return sqlite_url
 
 
 @pytest.fixture
-async def one(database: Database) -> AsyncIterator[Stage]:
-    async with stage(database, leave_after_detach=0.05) as running:
+async def one(database: Database, shared: Shared | None) -> AsyncIterator[Stage]:
+    async with stage(database, shared, leave_after_detach=0.05) as running:
         yield running
 
 
@@ -113,7 +119,7 @@ async def test_a_session_that_ends_has_left_with_its_cursors(
     await one.lifecycle.end(ben.session, "client left")
     await ann.expect("ydoc:user:left")
     assert shown(ann) == {}
-    assert one.documents.members.sids(DOCUMENT) == [ann.session.sid]
+    assert await one.documents.members.sids(DOCUMENT) == [ann.session.sid]
 
 
 async def test_cursors_vanish_when_the_connection_breaks(
@@ -125,14 +131,14 @@ async def test_cursors_vanish_when_the_connection_breaks(
     ben.break_off()
     await until(lambda: not shown(ann))
     assert ann.events("ydoc:user:left") == []
-    assert ben.session.sid in one.documents.members.sids(DOCUMENT)
+    assert ben.session.sid in await one.documents.members.sids(DOCUMENT)
 
 
 async def test_who_does_not_come_back_has_left(one: Stage, pair: tuple[Client, Client]) -> None:
     ann, ben = pair
     ben.break_off()
     await ann.expect("ydoc:user:left")
-    assert one.documents.members.sids(DOCUMENT) == [ann.session.sid]
+    assert await one.documents.members.sids(DOCUMENT) == [ann.session.sid]
 
 
 async def test_who_comes_back_soon_has_never_left(one: Stage, pair: tuple[Client, Client]) -> None:
@@ -161,7 +167,7 @@ async def test_who_comes_back_late_is_announced_again_and_has_missed_nothing(
     await ann.expect("ydoc:user:joined", count=2)
     await ben.expect("ydoc:document:update")
     assert await ben.text() == "meanwhile"
-    assert one.documents.members.sids(DOCUMENT) == [ann.session.sid, ben.session.sid]
+    assert await one.documents.members.sids(DOCUMENT) == [ann.session.sid, ben.session.sid]
 
 
 async def test_who_comes_later_sees_the_cursors_that_are_there(

@@ -10,15 +10,20 @@ import pycrdt
 import pytest
 from sqlalchemy import func, select
 
-from heliograph.documents import SqlDocumentLog
-from heliograph.documents.log import Entry
+from heliograph.documents.log import Logged
 from heliograph.documents.notes_repository import NotesTable
 from heliograph.documents.wire import BadUpdate
 from heliograph.store import Database
 from heliograph.store.models import Document, DocumentUpdate, Note
 from tests.integration.documents.editors import fragment, paragraph, paragraph_update
-from tests.integration.documents.stage import Stage, killed, stage
+from tests.integration.documents.logs import append
+from tests.integration.documents.stage import Shared, Stage, killed, stage
 from tests.support.bare import until
+
+
+@pytest.fixture
+def database_url(home_url: str) -> str:
+    return home_url
 
 
 async def rows(database: Database) -> int:
@@ -36,8 +41,10 @@ async def settled(one: Stage, document_id: str) -> None:
     await until(lambda: not one.documents.settler.is_pending(document_id), timeout=30)
 
 
-async def test_a_quiet_note_settles_into_its_snapshot_and_text(database: Database) -> None:
-    async with stage(database, quiet=0.01) as one:
+async def test_a_quiet_note_settles_into_its_snapshot_and_text(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared, quiet=0.01) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "first")
         client = await one.client(ann)
@@ -55,9 +62,9 @@ async def test_a_quiet_note_settles_into_its_snapshot_and_text(database: Databas
 
 @pytest.mark.parametrize("limit", [{"rows": 5}, {"bytes": 500}])
 async def test_a_long_log_settles_without_waiting_for_quiet(
-    database: Database, limit: dict[str, Any]
+    database: Database, shared: Shared | None, limit: dict[str, Any]
 ) -> None:
-    async with stage(database, quiet=3600, oldest=3600, **limit) as one:
+    async with stage(database, shared, quiet=3600, oldest=3600, **limit) as one:
         ann = await one.user("ann")
         client = await one.client(ann)
         await client.join("free")
@@ -70,8 +77,10 @@ async def test_a_long_log_settles_without_waiting_for_quiet(
                 await asyncio.sleep(0.01)
 
 
-async def test_somebody_who_never_pauses_does_not_put_it_off(database: Database) -> None:
-    async with stage(database, quiet=3600, oldest=0.2) as one:
+async def test_somebody_who_never_pauses_does_not_put_it_off(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared, quiet=3600, oldest=0.2) as one:
         ann = await one.user("ann")
         client = await one.client(ann)
         await client.join("free")
@@ -80,8 +89,10 @@ async def test_somebody_who_never_pauses_does_not_put_it_off(database: Database)
                 await client.write("free", "on and on")
 
 
-async def test_compaction_while_others_type_loses_nothing(database: Database) -> None:
-    async with stage(database, quiet=0.001, rows=3) as one:
+async def test_compaction_while_others_type_loses_nothing(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared, quiet=0.001, rows=3) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann, "x" * 5_000)  # big enough for the worker
         document_id = f"note:{note_id}"
@@ -101,21 +112,23 @@ async def test_compaction_while_others_type_loses_nothing(database: Database) ->
         assert (logged.seq, len(logged.updates)) == (90, 0)
         assert await clients[0].text() == await clients[1].text() == await clients[2].text()
         assert await one.markdown(ann, note_id) == (await clients[0].text()).replace("\n", "\n\n")
-    async with stage(database) as two:
+    async with stage(database, shared) as two:
         late = await two.client(ann)
         await late.join(document_id)
         assert await late.text() == await clients[0].text()
 
 
-async def test_another_process_that_appends_meanwhile_loses_nothing(database: Database) -> None:
-    async with stage(database) as one:
+async def test_another_process_that_appends_meanwhile_loses_nothing(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared) as one, stage(database, shared) as two:
+        other = two.documents.log
         ann = await one.user("ann")
         await one.documents.log.create("free", ann.id, None)
-        other = SqlDocumentLog(database)
 
-        async def append() -> None:
+        async def write() -> None:
             for number in range(60):
-                await other.append("free", [Entry(ann.id, paragraph_update(str(number)))])
+                await append(other, "free", paragraph_update(str(number)))
 
         async def compact() -> None:
             while True:
@@ -124,7 +137,7 @@ async def test_another_process_that_appends_meanwhile_loses_nothing(database: Da
                 if heads["free"].seq == 60:
                     return
 
-        await asyncio.gather(append(), compact())
+        await asyncio.gather(write(), compact())
         client = await one.client(ann)
         await client.join("free")
         assert sorted((await client.text()).split("\n"), key=int) == [str(n) for n in range(60)]
@@ -132,36 +145,37 @@ async def test_another_process_that_appends_meanwhile_loses_nothing(database: Da
 
 async def test_a_snapshot_of_a_damaged_log_is_refused_and_the_log_kept(
     database: Database,
+    shared: Shared | None,
 ) -> None:
-    async with stage(database) as one:
+    async with stage(database, shared) as one:
         ann = await one.user("ann")
         await one.documents.log.create("free", ann.id, None)
         doc: pycrdt.Doc[Any] = pycrdt.Doc()
         paragraph(doc, "first")
         before = doc.get_state()
         paragraph(doc, "second")
-        await one.documents.log.append("free", [Entry(ann.id, doc.get_update(before))])
+        await append(one.documents.log, "free", doc.get_update(before))
         with pytest.raises(BadUpdate):
             await one.documents.settler.settle("free")
         assert await rows(database) == 1
 
 
 async def test_a_failure_to_settle_is_tried_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, shared: Shared | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with stage(database, quiet=0.01, again=0.01) as one:
+    async with stage(database, shared, quiet=0.01, again=0.01) as one:
         ann = await one.user("ann")
         client = await one.client(ann)
         await client.join("free")
         compact = one.documents.log.compact
         failures = 2
 
-        async def failing(document_id: str, up_to_seq: int, snapshot: bytes) -> None:
+        async def failing(document_id: str, logged: Logged, snapshot: bytes) -> bool:
             nonlocal failures
             if failures:
                 failures -= 1
                 raise OSError("no disk")
-            await compact(document_id, up_to_seq, snapshot)
+            return await compact(document_id, logged, snapshot)
 
         monkeypatch.setattr(one.documents.log, "compact", failing)
         await client.write("free", "text")
@@ -169,8 +183,8 @@ async def test_a_failure_to_settle_is_tried_again(
         assert await rows(database) == 0
 
 
-async def test_stopping_settles_what_is_left(database: Database) -> None:
-    async with stage(database, quiet=3600, oldest=3600) as one:
+async def test_stopping_settles_what_is_left(database: Database, shared: Shared | None) -> None:
+    async with stage(database, shared, quiet=3600, oldest=3600) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann)
         client = await one.client(ann)
@@ -180,8 +194,8 @@ async def test_stopping_settles_what_is_left(database: Database) -> None:
     assert await rows(database) == 0
 
 
-async def test_a_closed_document_settles(database: Database) -> None:
-    async with stage(database, quiet=3600, oldest=3600, close_after=0.01) as one:
+async def test_a_closed_document_settles(database: Database, shared: Shared | None) -> None:
+    async with stage(database, shared, quiet=3600, oldest=3600, close_after=0.01) as one:
         ann = await one.user("ann")
         client = await one.client(ann)
         await client.join("free")
@@ -193,23 +207,26 @@ async def test_a_closed_document_settles(database: Database) -> None:
 
 async def test_a_long_log_that_a_killed_process_left_is_compacted_when_opened(
     database: Database,
+    shared: Shared | None,
 ) -> None:
-    async with killed(database, rows=10_000) as one:
+    async with killed(database, shared, rows=10_000) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann)
         document_id = f"note:{note_id}"
         for number in range(30):
             update = paragraph_update(str(number))
-            await one.documents.log.append(document_id, [Entry(ann.id, update)])
-    async with stage(database, rows=10) as two:
+            await append(one.documents.log, document_id, update)
+    async with stage(database, shared, rows=10) as two:
         client = await two.client(ann)
         await client.join(document_id)
         assert len((await client.text()).split("\n")) == 30
         assert await rows(database) == 0
 
 
-async def test_text_settled_late_never_replaces_newer_text(database: Database) -> None:
-    async with stage(database, quiet=3600, oldest=3600) as one:
+async def test_text_settled_late_never_replaces_newer_text(
+    database: Database, shared: Shared | None
+) -> None:
+    async with stage(database, shared, quiet=3600, oldest=3600) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann)
         document_id = f"note:{note_id}"
@@ -224,9 +241,9 @@ async def test_text_settled_late_never_replaces_newer_text(database: Database) -
         assert await columns(database) == ("old\n\nnew", 2)
 
 
-async def test_deletions_are_in_the_snapshot(database: Database) -> None:
+async def test_deletions_are_in_the_snapshot(database: Database, shared: Shared | None) -> None:
     rnd = random.Random(3)
-    async with stage(database, quiet=0.005) as one:
+    async with stage(database, shared, quiet=0.005) as one:
         ann = await one.user("ann")
         note_id = await one.note(ann)
         document_id = f"note:{note_id}"
@@ -242,7 +259,7 @@ async def test_deletions_are_in_the_snapshot(database: Database) -> None:
             await client.send(document_id, client.doc.get_update(before))
         await settled(one, document_id)
         text = await client.text()
-    async with stage(database) as two:
+    async with stage(database, shared) as two:
         late = await two.client(ann)
         await late.join(document_id)
         assert await late.text() == text
