@@ -66,10 +66,9 @@ register('stream_append', function(keys, args)
   elseif last ~= seq then -- else it is there: this is a retry, or the log was restored
     return {'lost', {}}
   end
-  local policy = words(args[2])
   local _, _, entry = room_append(
-    keys[1], keys[2], args[1], policy, args[3], args[4], args[5], nil)
-  return {'done', policy[7] == '1' and {entry} or {}}
+    keys[1], keys[2], args[1], args[2], args[3], args[4], args[5], nil)
+  return {'done', read_policy(args[2]).held and {entry} or {}}
 end)
 
 -- Write a log anew. ARGV field, run, replica, seq, sure ("1": the answer is the writer's
