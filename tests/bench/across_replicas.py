@@ -15,111 +15,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from heliograph.delivery import user_room
-from heliograph.settings import Settings
 from heliograph.store import Database, migrate
-from heliograph.telemetry import configure_logging
-from tests.bench.wire import connect_all
-from tests.support.backplane import redis_settings
-from tests.support.redis import RedisServers, redis_cluster, redis_sentinel, redis_standalone
+from tests.bench.stage import (
+    Cpu,
+    bench_settings,
+    clients,
+    percentile,
+    redis_of,
+    replica,
+    run,
+    start_child,
+)
 from tests.support.server import RunningServer, serve
 
 _WARM_UP = 2.0
 _TICK = 0.002
-
-
-def _settings(folder: str, servers: RedisServers, **changes: Any) -> Settings:
-    ours = redis_settings(servers, "bench", **changes)
-    return ours.model_copy(
-        update={
-            "port": 0,
-            "data_dir": Path(folder),
-            "database_url": f"sqlite+aiosqlite:///{folder}/heliograph.db",
-            "auth_attempts_per_minute": 1_000_000,
-        }
-    )
-
-
-def _receiver(settings: Settings, pipe: Connection) -> None:
-    """Replica B."""
-
-    async def main() -> None:
-        server = RunningServer(settings)
-        await server.start()
-        pipe.send(server.url)
-        await asyncio.to_thread(pipe.recv)
-        await server.stop()
-
-    _run(main())
-
-
-def _clients(url: str, tokens: list[str], pipe: Connection) -> None:
-    """All clients; sends ``(latencies in s, arrived)`` when told to."""
-
-    async def main() -> None:
-        latencies: list[float] = []
-
-        def on_due(due: float, now: float) -> None:
-            latencies.append(now - due)
-
-        clients = await connect_all(url, tokens, on_due)
-        pipe.send(len(clients))
-        while (order := await asyncio.to_thread(pipe.recv)) != "end":
-            if order == "clear":
-                latencies.clear()
-            pipe.send(latencies)
-
-    _run(main())
-
-
-def _run(main: Any) -> None:
-    configure_logging("plain", "error")
-    gc.set_threshold(50_000, 20, 20)  # as the server does
-    uvloop.run(main)
-
-
-class Cpu:
-    """CPU seconds of some processes since this was made (Linux)."""
-
-    def __init__(self, **pids: int) -> None:
-        self._pids = pids
-        self._before = self._read()
-
-    def _read(self) -> dict[str, float]:
-        ticks = os.sysconf("SC_CLK_TCK")
-        fields = {
-            name: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            for name, pid in self._pids.items()
-        }
-        return {name: (int(each[11]) + int(each[12])) / ticks for name, each in fields.items()}
-
-    def used(self) -> dict[str, float]:
-        """Seconds by process."""
-        return {name: value - self._before[name] for name, value in self._read().items()}
-
-
-@contextmanager
-def _redis(mode: str) -> Iterator[RedisServers]:
-    makers: dict[str, Callable[[], AbstractContextManager[RedisServers]]] = {
-        "standalone": redis_standalone,
-        "sentinel": redis_sentinel,
-        "cluster": redis_cluster,
-    }
-    with makers[mode]() as servers:
-        yield servers
 
 
 async def _publish_at(
@@ -151,49 +67,37 @@ async def _publish_at(
     return sent
 
 
-def _percentile(values: list[float], share: float) -> float:
-    return values[min(len(values) - 1, int(len(values) * share))] * 1000 if values else 0.0
-
-
 async def _measure(args: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as folder, _redis(args.redis) as servers:
-        settings = _settings(folder, servers, delivery_durability=args.durability)
+    with tempfile.TemporaryDirectory() as folder, redis_of(args.redis) as servers:
+        settings = bench_settings(folder, servers, delivery_durability=args.durability)
         async with Database(settings.sqlalchemy_url) as database:
             await migrate(database)
-        spawn = multiprocessing.get_context("spawn")
         async with serve(settings) as sender:
             number = args.users if args.what == "tokens" else 1
             people = [await sender.signup(f"user{n}") for n in range(number)]
             for person in people:
                 await person.http.aclose()
-            to_b, b_side = spawn.Pipe()
-            receiver = spawn.Process(target=_receiver, args=(settings, b_side))
-            receiver.start()
-            url = await asyncio.to_thread(to_b.recv)
+            receiver = start_child(replica, settings)
+            url = await receiver.hear()
             tokens = [person.token for person in people]
             if args.what == "fanout":
                 tokens *= args.clients
-            to_c, c_side = spawn.Pipe()
-            clients = spawn.Process(target=_clients, args=(url, tokens, c_side))
-            clients.start()
-            print(f"{await asyncio.to_thread(to_c.recv)} clients on B")
+            users = start_child(clients, url, tokens)
+            print(f"{await users.hear()} clients on B")
             rooms = [user_room(person.id) for person in people]
             fan = len(tokens) // len(people)
             await _publish_at(sender, rooms, args.rate, _WARM_UP, "message")
-            to_c.send("clear")
-            await asyncio.to_thread(to_c.recv)
-            assert receiver.pid
-            assert clients.pid
+            await asyncio.sleep(1)  # what was published for warming up arrives
+            await users.ask("clear")
             redis_pid = servers.master().process.pid
-            cpu = Cpu(A=os.getpid(), B=receiver.pid, redis=redis_pid, clients=clients.pid)
+            cpu = Cpu(A=os.getpid(), B=receiver.pid, redis=redis_pid, clients=users.pid)
             began = time.time()
             sent = await _publish_at(sender, rooms, args.rate, args.seconds, "message")
             publishing = time.time() - began
             latencies: list[float] = []
             while len(latencies) < sent * fan and time.time() < began + args.seconds + 30:
                 await asyncio.sleep(0.2)
-                to_c.send("read")
-                latencies = await asyncio.to_thread(to_c.recv)
+                latencies = await users.ask("read")
             used = cpu.used()
             latencies.sort()
             arrived = len(latencies)
@@ -201,9 +105,9 @@ async def _measure(args: argparse.Namespace) -> None:
                 f"{args.what} redis={args.redis} durability={args.durability}: "
                 f"{sent / publishing:,.0f} published/s, {arrived / publishing:,.0f} delivered/s, "
                 f"{sent * fan - arrived} missing\n"
-                f"latency ms: p50 {_percentile(latencies, 0.5):.1f}  "
-                f"p95 {_percentile(latencies, 0.95):.1f}  p99 {_percentile(latencies, 0.99):.1f}  "
-                f"max {_percentile(latencies, 1):.1f}\n"
+                f"latency ms: p50 {percentile(latencies, 0.5):.1f}  "
+                f"p95 {percentile(latencies, 0.95):.1f}  p99 {percentile(latencies, 0.99):.1f}  "
+                f"max {percentile(latencies, 1):.1f}\n"
                 "CPU per "
                 + ("delivery" if args.what == "fanout" else "token")
                 + ", µs: "
@@ -211,10 +115,8 @@ async def _measure(args: argparse.Namespace) -> None:
                 + "\nCPU of a core: "
                 + "  ".join(f"{name} {s / publishing:.0%}" for name, s in used.items())
             )
-            to_c.send("end")
-            to_b.send("end")
-            clients.join()
-            receiver.join()
+            users.end()
+            receiver.end()
 
 
 def main() -> None:
@@ -228,7 +130,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1000, help="in the room, for fanout")
     parser.add_argument("--rate", type=float, default=10_000, help="events published a second")
     parser.add_argument("--seconds", type=float, default=10)
-    _run(_measure(parser.parse_args()))
+    run(_measure(parser.parse_args()))
 
 
 if __name__ == "__main__":
