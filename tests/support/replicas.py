@@ -116,9 +116,9 @@ class Fleet:
             await stack.enter_async_context(cluster.reaper)
         return member
 
-    async def process(self) -> MemberProcess:
+    async def process(self, *, lease: float = LEASE) -> MemberProcess:
         """Start a replica in a process of its own."""
-        process = MemberProcess(self.servers, self.prefix)
+        process = MemberProcess(self.servers, self.prefix, lease)
         await self._stack.enter_async_context(process.running())
         return process
 
@@ -126,12 +126,12 @@ class Fleet:
 class MemberProcess:
     """A replica in a process of its own, see :mod:`tests.support.replica_program`."""
 
-    def __init__(self, servers: RedisServers, prefix: str) -> None:
+    def __init__(self, servers: RedisServers, prefix: str, lease: float) -> None:
         self._environment = {
             **os.environ,
             **servers.environment(),
             "REDIS_KEY_PREFIX": prefix,
-            "REPLICA_LEASE_SECONDS": str(LEASE),
+            "REPLICA_LEASE_SECONDS": str(lease),
         }
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
