@@ -176,6 +176,26 @@ async def test_an_outage_in_which_every_lease_runs_out_buries_nobody(redis_prefi
         assert not any(member.lost or member.cleaned for member in members)
 
 
+async def test_a_reaper_whose_own_lease_lapsed_gives_the_others_time_to_renew(
+    simple_fleet: Fleet,
+) -> None:
+    leases = RedisLeases((await simple_fleet.member(reaps=False)).backplane)
+    token = await leases.acquire("replicas", "the reaper's", 60)
+    for name in ("reaper", "slow", "gone"):
+        await leases.enlist(name, 0.5)
+    await asyncio.sleep(0.6)  # an outage
+    assert await leases.renew("reaper", 0.5)
+    assert await leases.bury("reaper", token, 0.5) == []
+    assert await leases.renew("slow", 60), "it was not buried"
+    steady = time.monotonic()
+    while not (dead := await leases.bury("reaper", token, 0.5)):
+        assert await leases.renew("reaper", 0.5)
+        await asyncio.sleep(0.05)
+    assert dead == ["gone"]
+    assert time.monotonic() - steady > 0.3
+    assert not await leases.renew("gone", 60), "the dead stay dead"
+
+
 async def test_a_replica_whose_redis_lost_its_memory_takes_a_new_id(redis_prefix: str) -> None:
     async with contextlib.AsyncExitStack() as stack:
         servers: RedisServers = stack.enter_context(redis_standalone())
