@@ -12,6 +12,8 @@ from argon2 import PasswordHasher
 from heliograph.settings import Settings
 from heliograph.store import Database
 from tests.integration.chat.support import Feature, Talk, begin_talk, running_feature
+from tests.support.pair import Pair, running_pair
+from tests.support.redis import Standalone
 from tests.support.server import RunningServer
 from tests.support.upstream import Upstream, running_upstream
 
@@ -63,4 +65,23 @@ async def talk(server: RunningServer) -> Talk:
 async def feature(database: Database) -> AsyncIterator[Feature]:
     """The chat feature without an edge, on either database, with a chat of ``ann``."""
     async with running_feature(database) as running:
+        yield running
+
+
+@pytest.fixture
+async def pair(
+    request: pytest.FixtureRequest,
+    postgres: str,
+    redis: Standalone,
+    redis_prefix: str,
+    tmp_path: Path,
+    upstream: Upstream,
+) -> AsyncIterator[Pair]:
+    """Two servers on one Redis and one PostgreSQL, in front of the scripted upstream."""
+    mark = request.node.get_closest_marker("settings")
+    chosen = {name.lower(): value for name, value in mark.kwargs.items()} if mark else {}
+    model = {"openai_api_base_url": upstream.url, "openai_api_key": KEY}
+    async with running_pair(
+        postgres, redis, redis_prefix, tmp_path, **{**model, **chosen}
+    ) as running:
         yield running
