@@ -267,7 +267,7 @@ class Members:
                 replica_id, _CURSORS, asked, timeout=_CURSORS_SECONDS
             )
         except HeliographError as error:
-            log.info("documents.cursors_unknown", replica=replica_id, error=error.message)
+            log.debug("documents.cursors_unknown", replica=replica_id, error=error.message)
             return
         for user_id, update in shown:
             member.session.emit(

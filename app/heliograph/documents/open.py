@@ -29,13 +29,14 @@ from heliograph.documents.log import (
     Entry,
     Logged,
     LogMoved,
+    News,
     RightsMoved,
     gone,
 )
 from heliograph.documents.repository import Rights
 from heliograph.documents.wire import BadUpdate
 from heliograph.documents.worker import Worker
-from heliograph.errors import BadPayload, HeliographError, NotFound, Unavailable
+from heliograph.errors import BadPayload, Forbidden, HeliographError, NotFound, Unavailable
 from heliograph.principal import Principal
 from heliograph.telemetry import get_logger
 
@@ -148,12 +149,12 @@ class OpenDocument:
         for _ in range(_TRIES):
             copy = await self._opened()
             try:
-                room = await self._catch_up(copy)
+                news = await self._catch_up(copy)
             except LogMoved:
                 await self._reopen(copy)
                 continue
             try:
-                return State(copy.state(state_vector), copy.place.seq, room)
+                return State(copy.state(state_vector), copy.place.seq, news.room)
             except BadUpdate as error:
                 raise BadPayload(f"state_vector: {error}", path="state_vector") from error
         raise Unavailable(f"the log of {self.id} does not hold still; ask again")
@@ -170,8 +171,8 @@ class OpenDocument:
                 raise Unavailable(f"the log of {self.id} cannot be read") from error
         return self._copy
 
-    async def _catch_up(self, copy: Copy) -> Position:
-        """Bring the copy up to date; where the room stood then."""
+    async def _catch_up(self, copy: Copy) -> News:
+        """Bring the copy up to date."""
         news = await self._store.since(self.id, copy.place)
         if news.updates is None:
             raise LogMoved
@@ -179,7 +180,7 @@ class OpenDocument:
             copy.take(news.updates, news.place)
         except BadUpdate as error:
             raise LogMoved from error
-        return news.room
+        return news
 
     async def _reopen(self, old: Copy) -> None:
         """Make the copy anew, and bring back what the log has lost of the old one."""
@@ -284,32 +285,45 @@ class OpenDocument:
     async def _judge(
         self, copy: Copy, changes: list[_Change]
     ) -> tuple[list[_Change], list[_Change]]:
-        """Refuse what may not or cannot be; the others, and those that say nothing new."""
+        """Refuse what may not or cannot be; the others, and those that say nothing new.
+
+        What is appended is compared with the log's end there. Whatever else is said rests on
+        a look at it: a refusal, and that there is nothing to append.
+        """
         new: list[_Change] = []
         known: list[_Change] = []
-        up_to_date = False
+        looked = False
         for change in changes:
             try:
-                await self._permit(copy, change.user)
                 try:
-                    changed = await copy.check(change.update)
-                except MissingDependencies:
-                    if up_to_date:
+                    changed = await self._check(copy, change)
+                except HeliographError as refusal:
+                    if looked or not isinstance(
+                        refusal, (Forbidden, NotFound, MissingDependencies)
+                    ):
                         raise
-                    # What it builds on may have come in on another replica.
-                    await self._catch_up(copy)
-                    up_to_date = True
-                    changed = await copy.check(change.update)
+                    await self._look(copy)
+                    looked = True
+                    changed = await self._check(copy, change)
                 (new if changed else known).append(change)
             except HeliographError as refusal:
                 change.refuse(refusal)
+        if known and not new and not looked:
+            await self._look(copy)
         return new, known
 
-    async def _permit(self, copy: Copy, user: Principal) -> None:
+    async def _check(self, copy: Copy, change: _Change) -> bool:
         known, now = self._known, time.monotonic()
         if known is None or known.token != copy.rights or now - known.read_at > _RIGHTS_SECONDS:
             known = self._known = _Known(copy.rights, await self._read_rights(), now)
-        self._may_write(user, self.id, known.rights)
+        self._may_write(change.user, self.id, known.rights)
+        return await copy.check(change.update)
+
+    async def _look(self, copy: Copy) -> None:
+        news = await self._catch_up(copy)
+        if news.rights != copy.rights:
+            # What was judged already was judged by older ones.
+            raise RightsMoved(news.rights)
 
     def _appended(self, copy: Copy, appended: Appended, entries: list[Entry]) -> None:
         self._on_change(self.id, len(entries), sum(len(each.update) for each in entries))

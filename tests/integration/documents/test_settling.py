@@ -16,7 +16,7 @@ from heliograph.documents.wire import BadUpdate
 from heliograph.store import Database
 from heliograph.store.models import Document, DocumentUpdate, Note
 from tests.integration.documents.editors import fragment, paragraph, paragraph_update
-from tests.integration.documents.logs import append
+from tests.integration.documents.logs import append, loaded
 from tests.integration.documents.stage import Shared, Stage, killed, stage
 from tests.support.bare import until
 
@@ -111,11 +111,12 @@ async def test_compaction_while_others_type_loses_nothing(
         assert logged is not None
         assert (logged.seq, len(logged.updates)) == (90, 0)
         assert await clients[0].text() == await clients[1].text() == await clients[2].text()
-        assert await one.markdown(ann, note_id) == (await clients[0].text()).replace("\n", "\n\n")
+        whole = await clients[0].text()
+        assert await one.markdown(ann, note_id) == whole.replace("\n", "\n\n")
     async with stage(database, shared) as two:
         late = await two.client(ann)
         await late.join(document_id)
-        assert await late.text() == await clients[0].text()
+        assert await late.text() == whole
 
 
 async def test_another_process_that_appends_meanwhile_loses_nothing(
@@ -157,7 +158,7 @@ async def test_a_snapshot_of_a_damaged_log_is_refused_and_the_log_kept(
         await append(one.documents.log, "free", doc.get_update(before))
         with pytest.raises(BadUpdate):
             await one.documents.settler.settle("free")
-        assert await rows(database) == 1
+        assert len((await loaded(one.documents.log, "free")).updates) == 1
 
 
 async def test_a_failure_to_settle_is_tried_again(
