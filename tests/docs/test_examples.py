@@ -20,9 +20,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from heliograph.backplane import RedisLock, connect
 from heliograph.settings import Settings
 from tests.docs.pages import ROOT
 from tests.support.bare import until
+from tests.support.redis import Standalone
 from tests.support.server import Person, RunningServer, serve
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -304,3 +306,22 @@ async def test_tool_outside_the_server_reports_and_asks(ann: Person, folder: Pat
         "Measured",
     ]
     assert message["sources"][0]["source"] == {"name": "Thermometer"}
+
+
+# -- beside the server -------------------------------------------------------------------
+
+
+async def test_a_program_beside_the_server_shares_flags_and_a_lock(
+    ann: Person, folder: Path, redis: Standalone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in redis.environment().items():
+        monkeypatch.setenv(name, value)
+    ran = await run(folder, ann, "beside.py")
+    assert ran.out == "done\n[('one', {'tidy': True}), ('two', {'tidy': True})]\n", ran.err
+    lock = RedisLock(
+        None, "myapp:nightly", timeout_secs=30, client=await asyncio.to_thread(connect)
+    )
+    assert await asyncio.to_thread(lock.acquire_lock)
+    ran = await run(folder, ann, "beside.py")
+    assert ran.out.startswith("another program is at it"), ran.err
+    lock.redis.close()

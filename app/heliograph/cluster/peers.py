@@ -247,7 +247,9 @@ class Peers:
         """The others believe that this replica is dead: it has a new name."""
         await self._listen_as(self._replica.id)
         await self._rooms.unlisten(replica_room(lost), self._hear)
-        self._fail_all(Unavailable("this replica was taken for dead; try again", code="lost"))
+        self._fail_all(
+            Unavailable("this replica was taken for dead; try again", code="replica_lost")
+        )
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -75,7 +75,7 @@ class RedisTaskRegistry:
     async def put(self, record: TaskRecord) -> None:
         """Register.
 
-        :raises Unavailable: Redis does not answer; ``lost``, the owner was declared dead.
+        :raises Unavailable: Redis does not answer; ``replica_lost``, the owner was declared dead.
         """
         keys = [
             self._records,
@@ -85,7 +85,7 @@ class RedisTaskRegistry:
             self._ended(record.id),
         ]
         if await self._backplane.call("task_put", keys, [record.id, _encode(record)]) == -1:
-            raise Unavailable("this replica was taken for dead; try again", code="lost")
+            raise Unavailable("this replica was taken for dead; try again", code="replica_lost")
 
     async def mark(self, record: TaskRecord) -> None:
         """Somebody asked for its end; no effect on one that has ended."""

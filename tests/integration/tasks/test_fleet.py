@@ -274,7 +274,7 @@ async def test_a_dead_replicas_name_registers_nothing_more(simple_fleet: Fleet) 
     record = TaskRecord("t", "chat-1", "ann", "late", "old-name", "running", time.time())
     with pytest.raises(Unavailable) as refused:
         await registry.put(record)
-    assert refused.value.code == "lost"
+    assert refused.value.code == "replica_lost"
     assert await here.tasks.list() == []
 
 
