@@ -26,6 +26,8 @@ from heliograph.delivery import (
     MemoryBroker,
     MemorySessionRecords,
     RedisBroker,
+    RedisSessionRecords,
+    SessionRecords,
     SocketServer,
 )
 from heliograph.documents import Documents, Notes
@@ -114,10 +116,13 @@ def _build(settings: Settings) -> Services:
         hot = RedisHotLog(backplane, redis_broker, grace=settings.replica_lease_seconds)
     hub = Hub(broker)
     cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
+    recovery_seconds = settings.connection_recovery_seconds
+    records: SessionRecords = MemorySessionRecords()
     if backplane is not None:
         registry = RedisTaskRegistry(backplane, cluster.replica)
-    lifecycle = Lifecycle(hub, MemorySessionRecords(), settings.connection_recovery_seconds)
-    calls = Calls(hub, lifecycle)
+        records = RedisSessionRecords(backplane, cluster.replica, cluster.peers, recovery_seconds)
+    lifecycle = Lifecycle(hub, records, recovery_seconds)
+    calls = Calls(hub, lifecycle, cluster.peers)
     identity = Identity(settings, database, hub)
     tasks = Tasks(cluster, registry)
     documents = Documents(database, hub, lifecycle)

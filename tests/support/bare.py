@@ -1,16 +1,25 @@
-"""The delivery layer alone under a real server: no database, no features."""
+"""The delivery layer alone under a real server: no database, no features.
+
+Without a backplane one process with its state in memory; with one, a replica.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import socketio
 import uvicorn
 
+from heliograph.backplane import Backplane
+from heliograph.cluster import Cluster
 from heliograph.delivery import (
     Calls,
     Hub,
@@ -18,6 +27,8 @@ from heliograph.delivery import (
     Lifecycle,
     MemoryBroker,
     MemorySessionRecords,
+    RedisBroker,
+    RedisSessionRecords,
     Session,
     SocketServer,
     WebSocketProtocol,
@@ -30,10 +41,34 @@ from tests.support.socket import Socket
 class Bare:
     """Hub, lifecycle and calls behind Socket.IO; a token ``ann`` is the user ``ann``."""
 
-    def __init__(self, *, recovery_seconds: float = 120, **options: Any) -> None:
-        self.hub = Hub(MemoryBroker(recovery_seconds))
-        self.lifecycle = Lifecycle(self.hub, MemorySessionRecords(), recovery_seconds)
-        self.calls = Calls(self.hub, self.lifecycle)
+    def __init__(
+        self,
+        *,
+        recovery_seconds: float = 120,
+        backplane: Backplane | None = None,
+        lease_seconds: float = 15,
+        renew_every: float | None = None,
+        **options: Any,
+    ) -> None:
+        self.hub = Hub(
+            MemoryBroker(recovery_seconds)
+            if backplane is None
+            else RedisBroker(backplane, recovery_seconds)
+        )
+        self.cluster = Cluster.over(self.hub, backplane, lease_seconds=lease_seconds)
+        self.records = (
+            MemorySessionRecords()
+            if backplane is None
+            else RedisSessionRecords(
+                backplane,
+                self.cluster.replica,
+                self.cluster.peers,
+                recovery_seconds,
+                renew_every=renew_every,
+            )
+        )
+        self.lifecycle = Lifecycle(self.hub, self.records, recovery_seconds)
+        self.calls = Calls(self.hub, self.lifecycle, self.cluster.peers)
         self.received: list[Inbound] = []
         self.on_event: Callable[[Session, Inbound], Awaitable[None]] | None = None
         settings: dict[str, Any] = {
@@ -98,6 +133,10 @@ class _Server(uvicorn.Server):
         yield
 
 
+Run = Callable[..., contextlib.AbstractAsyncContextManager[Bare]]
+"""Runs a server with the options of :class:`Bare`."""
+
+
 @contextlib.asynccontextmanager
 async def bare_server(**options: Any) -> AsyncIterator[Bare]:
     """Run the delivery layer."""
@@ -113,6 +152,8 @@ async def bare_server(**options: Any) -> AsyncIterator[Bare]:
     )
     server = _Server(config)
     await bare.hub.start()
+    await bare.cluster.__aenter__()
+    await bare.lifecycle.start()
     task = asyncio.create_task(server.serve([bare.listener]))
     while not server.started:
         await asyncio.sleep(0.005)
@@ -125,7 +166,59 @@ async def bare_server(**options: Any) -> AsyncIterator[Bare]:
         await task
         await bare.sockets.shutdown()
         await bare.lifecycle.stop()
+        await bare.cluster.__aexit__(None, None, None)
         await bare.hub.stop()
+
+
+class BareProcess:
+    """A replica in a process of its own, see :mod:`tests.support.bare_program`."""
+
+    def __init__(self, environment: dict[str, str], options: dict[str, Any]) -> None:
+        self._environment = environment
+        self._options = options
+        self._process: asyncio.subprocess.Process | None = None
+        self.said: list[dict[str, Any]] = []
+        self.url = ""
+        self.id = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[BareProcess]:
+        """Start it, and kill it at the end."""
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.bare_program",
+            json.dumps(self._options),
+            env={**os.environ, **self._environment},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        reading = asyncio.create_task(self._read(process))
+        try:
+            await until(lambda: bool(self.url), timeout=20)
+            yield self
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await reading
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            said = json.loads(line)
+            self.said.append(said)
+            if said["say"] == "started":
+                self.url, self.id = said["url"], said["id"]
+
+    def sids(self, what: str) -> list[str]:
+        """The sessions of which it said that they ``ended``, or ``moved``."""
+        return [said["sid"] for said in self.said if said["say"] == what]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
 
 async def until(condition: Callable[[], bool], *, timeout: float = 10) -> None:

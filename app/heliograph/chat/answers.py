@@ -32,7 +32,7 @@ from heliograph.chat.streams import Streams
 from heliograph.chat.text import clean_json, clean_text, text_of
 from heliograph.chat.tools import Offered, ToolBox
 from heliograph.chat.updates import ClientMessage, new_message
-from heliograph.delivery import Hub
+from heliograph.delivery import Calls, Hub
 from heliograph.errors import BadPayload, CallFailed, Conflict
 from heliograph.principal import Principal
 from heliograph.tasks import Tasks
@@ -66,6 +66,7 @@ class Answers:
         self,
         *,
         hub: Hub,
+        calls: Calls,
         tasks: Tasks,
         access: Chats,
         chats: ChatRepository,
@@ -79,6 +80,7 @@ class Answers:
         tools: ToolBox,
     ) -> None:
         self._hub = hub
+        self._calls = calls
         self._tasks = tasks
         self._access = access
         self._chats = chats
@@ -133,8 +135,7 @@ class Answers:
         """
         info = self._info(user, request)
         access = await self._access.writable(user, info.chat_id)
-        session = self._hub.sessions.get(info.session_id or "")
-        if session is None or session.user_id != user.id:
+        if not await self._calls.reaches(info.session_id or "", user.id):
             raise CallFailed(f"session {info.session_id} is not connected")
         model: Model = self._server
         if request.is_direct:

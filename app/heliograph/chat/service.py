@@ -94,6 +94,7 @@ class Chat:
         self.tools = ToolBox([])
         self.answers = Answers(
             hub=hub,
+            calls=calls,
             tasks=tasks,
             access=self.chats,
             chats=rows,

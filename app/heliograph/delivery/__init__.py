@@ -10,9 +10,11 @@ from heliograph.delivery.frames import Frame
 from heliograph.delivery.hub import EVERYONE, Hub, user_room
 from heliograph.delivery.lifecycle import Lifecycle
 from heliograph.delivery.memory import MemoryBroker
+from heliograph.delivery.peers import NoPeers, Peers
 from heliograph.delivery.protocol import WebSocketProtocol
-from heliograph.delivery.records import MemorySessionRecords
+from heliograph.delivery.records import MemorySessionRecords, SessionRecords
 from heliograph.delivery.redis_broker import RedisBroker
+from heliograph.delivery.redis_records import RedisSessionRecords
 from heliograph.delivery.server import Inbound, SocketServer
 from heliograph.delivery.session import Session
 
@@ -26,10 +28,14 @@ __all__ = [
     "Lifecycle",
     "MemoryBroker",
     "MemorySessionRecords",
+    "NoPeers",
+    "Peers",
     "Position",
     "PositionLost",
     "RedisBroker",
+    "RedisSessionRecords",
     "Session",
+    "SessionRecords",
     "SocketServer",
     "WebSocketProtocol",
     "user_room",

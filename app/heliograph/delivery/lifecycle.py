@@ -126,6 +126,7 @@ class Lifecycle:
             for hook in self.on_taken:
                 hook(taken.session, taken.callers)
             session = taken.session
+            session.user = session.user or user
             try:
                 missed = await self._prepare(taken, pid, offset)
             except (PositionLost, BadOffset) as reason:

@@ -27,6 +27,11 @@ def sid_of(pid: str) -> str:
     return pid.partition(_SEPARATOR)[0]
 
 
+def secret_of(pid: str) -> str:
+    """What the client has to know besides; empty when that is missing."""
+    return pid.partition(_SEPARATOR)[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A session that was taken over.
