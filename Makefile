@@ -38,7 +38,8 @@ NEEDS_NODE := scripts/check-node 20.19 "The page needs"
 # Extra arguments: make test ARGS="-k stop", make lock ARGS=--upgrade, make run ARGS="--help"
 ARGS ?=
 
-.PHONY: help venv web run test lint format docs lock screenshots clean page-for-run test-servers
+.PHONY: help venv web run run-fleet test lint format docs lock screenshots clean page-for-run \
+	test-servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -50,6 +51,11 @@ web: $(if $(WEB_LOCK),$(PAGE)) ## build the page, which `make run` serves
 run: $(RUNTIME) $(if $(WEB_LOCK),page-for-run) ## build the page, migrate the database and serve
 	@$(BIN)/heliograph migrate
 	@exec $(BIN)/heliograph serve $(ARGS)
+
+# Its programs are private, on free ports, with data that is gone at the end.
+run-fleet: $(RUNTIME) $(if $(WEB_LOCK),page-for-run) ## three replicas behind HAProxy (ARGS="--redis cluster")
+	@scripts/install-test-servers redis haproxy postgres
+	@exec $(BIN)/python -m tests.fleet $(ARGS)
 
 # The page's own tests start servers of .venv. They come with the whole run only, as does what
 # measures and so runs by itself; each part runs whatever became of those before.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +16,7 @@ from blockbuster import blockbuster_ctx
 
 from heliograph.settings import Settings
 from heliograph.store import Database, migrate
+from tests.fleet import Fleet, Mode, run_fleet
 from tests.support.postgres import postgres_server
 from tests.support.redis import (
     Cluster,
@@ -91,6 +94,36 @@ def _redis_cluster() -> Iterator[Cluster]:
 def redis_prefix() -> str:
     """A ``REDIS_KEY_PREFIX`` of this test."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session", name="_fleets")
+def _running_fleets(
+    request: pytest.FixtureRequest, postgres: str
+) -> Iterator[Callable[[Mode], Fleet]]:
+    fixtures = {"standalone": "redis", "sentinel": "redis_sentinel", "cluster": "redis_cluster"}
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def fleet_on(mode: Mode) -> Fleet:
+            asyncio.run(_create_database(postgres, f"fleet_{mode}", "template"))
+            fleet = run_fleet(
+                request.getfixturevalue(fixtures[mode]),
+                database_url=f"{postgres}/fleet_{mode}",
+                environment={"AUTH_ATTEMPTS_PER_MINUTE": "100000", "ECHO_DELAY_MS": "1"},
+            )
+            return stack.enter_context(fleet)
+
+        yield fleet_on
+
+
+@pytest.fixture
+def fleet(request: pytest.FixtureRequest, _fleets: Callable[[Mode], Fleet]) -> Fleet:
+    """Three replicas behind HAProxy, shared by the tests of a worker, which leave them whole.
+
+    They run on one Redis; a test marked ``parametrize("fleet", MODES, indirect=True)`` runs on
+    each kind.
+    """
+    return _fleets(getattr(request, "param", "standalone"))
 
 
 async def _create_database(url: str, name: str, template: str) -> None:

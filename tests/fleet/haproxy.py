@@ -1,0 +1,70 @@
+"""HAProxy in front of replicas: sticky sessions by a cookie, websockets, health checks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.fleet.replica import Replica
+from tests.support.processes import Process, free_port
+
+# Longer than WEBSOCKET_SERVER_PING_INTERVAL + WEBSOCKET_SERVER_PING_TIMEOUT, 25 s + 20 s.
+_IDLE_SECONDS = 60
+
+_CONFIG = """\
+defaults
+    mode http
+    option forwardfor
+    timeout connect 2s
+    timeout queue 5s
+    # A long poll and a websocket are silent between two pings.
+    timeout client {idle}s
+    timeout server {idle}s
+    timeout tunnel {idle}s
+    # A replica that is gone: another one takes the request, and the cookie is set anew.
+    retries 2
+    option redispatch 1
+
+frontend heliograph
+    bind 127.0.0.1:{port}
+    default_backend replicas
+
+backend replicas
+    # Websockets stay for long: the one with the fewest takes the next.
+    balance leastconn
+    # Polling needs it: a session's requests all go to the replica that has it.
+    cookie SERVERID insert indirect nocache
+    # No replica is ready without Redis; sessions stay where they are then.
+    force-persist if {{ nbsrv(replicas) eq 0 }}
+    option httpchk GET /ready
+    http-check expect status 200
+    default-server check inter 1s fastinter 500ms fall 2 rise 1 observe layer4
+{servers}
+"""
+
+
+def find_haproxy() -> str:
+    """The program; Debian puts it where only root's PATH looks."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    found = shutil.which("haproxy", path=path)
+    if found is None:
+        raise RuntimeError("HAProxy is missing: apt-get install haproxy")
+    return found
+
+
+class HAProxy:
+    """One HAProxy in front of ``replicas``."""
+
+    def __init__(self, folder: Path, replicas: Sequence[Replica], port: int = 0) -> None:
+        self.port = port or free_port()
+        # A name: aiohttp, which the Python client is made of, keeps no cookies of bare addresses.
+        self.url = f"http://localhost:{self.port}"
+        file = folder / "haproxy.cfg"
+        servers = "\n".join(
+            f"    server {replica.name} 127.0.0.1:{replica.port} cookie {replica.name}"
+            for replica in replicas
+        )
+        file.write_text(_CONFIG.format(idle=_IDLE_SECONDS, port=self.port, servers=servers))
+        self.process = Process([find_haproxy(), "-db", "-f", file], folder / "haproxy.log")
