@@ -16,7 +16,7 @@ from blockbuster import blockbuster_ctx
 
 from heliograph.settings import Settings
 from heliograph.store import Database, migrate
-from tests.fleet import Fleet, Mode, run_fleet
+from tests.fleet import MODES, Fleet, Mode, run_fleet
 from tests.support.postgres import postgres_server
 from tests.support.redis import (
     Cluster,
@@ -27,6 +27,7 @@ from tests.support.redis import (
     redis_standalone,
 )
 from tests.support.server import RunningServer, serve
+from tests.support.together import Backing
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,27 @@ def _nothing_blocks_the_loop() -> Iterator[None]:
             if name.startswith(("os.", "io.", "threading.")):
                 function.deactivate()
         yield
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fleet",
+        choices=MODES,
+        help="run the client and browser suites on three replicas behind HAProxy, "
+        "on Redis of this kind",
+    )
+
+
+@pytest.fixture
+def backing(request: pytest.FixtureRequest, redis_prefix: str) -> Backing | None:
+    """What the replicas of a suite share; ``None`` for a single server."""
+    mode = request.config.getoption("--fleet")
+    if not mode:
+        return None
+    name = "redis" if mode == "standalone" else f"redis_{mode}"
+    return Backing(
+        request.getfixturevalue(name), request.getfixturevalue("postgres"), redis_prefix
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -125,7 +125,7 @@ def _build(settings: Settings) -> Services:
     calls = Calls(hub, lifecycle, cluster.peers)
     identity = Identity(settings, database, hub)
     tasks = Tasks(cluster, registry)
-    documents = Documents(database, hub, lifecycle)
+    documents = Documents.over(database, hub, lifecycle, cluster, backplane)
     return Services(
         settings=settings,
         database=database,

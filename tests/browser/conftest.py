@@ -12,7 +12,8 @@ from heliograph.edge.page import BUILT
 from heliograph.settings import Settings
 from tests.browser.people import People
 from tests.browser.window import launch
-from tests.support.server import RunningServer, serve
+from tests.support.server import RunningServer
+from tests.support.together import Backing, serve_for_test
 from tests.support.upstream import Upstream, running_upstream
 
 
@@ -50,9 +51,9 @@ def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(settings: Settings) -> AsyncIterator[RunningServer]:
-    """A running server with an administrator ``root``."""
-    async with serve(settings) as running:
+async def server(settings: Settings, backing: Backing | None) -> AsyncIterator[RunningServer]:
+    """A running server with an administrator ``root``, or several behind one address."""
+    async with serve_for_test(settings, backing) as running:
         yield running
 
 

@@ -22,7 +22,8 @@ import jwt
 from heliograph.delivery import user_room
 from heliograph.settings import Settings
 from tests.support.bare import until
-from tests.support.server import RunningServer, serve
+from tests.support.server import RunningServer
+from tests.support.together import Backing, serve_for_test
 
 CALL_SECONDS = 4.0
 """Deadline of a call into the browser: short enough to wait for, long for a loaded machine."""
@@ -116,7 +117,8 @@ class World:
 
     async def control(self, request: dict[str, Any]) -> Any:
         """Do what ``request["do"]`` names, see the methods below."""
-        services = self.servers[request.get("server", "main")].services
+        server = self.servers[request.get("server", "main")]
+        services = server.services
         match request["do"]:
             case "person":
                 account = await self.person(request.get("server", "main"))
@@ -124,18 +126,19 @@ class World:
             case "publish":
                 await services.hub.publish(request["room"], request["event"], request["data"])
             case "end_transport":
-                link = services.hub.sessions[request["sid"]].link
+                link = server.session(request["sid"]).link
                 assert link is not None
                 link.end(1012, "restart: for a test")
             case "detached":
-                session = services.hub.sessions[request["sid"]]
+                session = server.session(request["sid"])
                 await until(lambda: not session.attached)
             case "flood":
                 await self.flood(request["user_id"], request["count"])
             case "stored":
                 return await self._stored(request["document_id"], settle=request["settle"])
             case "drain":
-                await self.servers[request["server"]].application.drain()
+                for replica in server.replicas:
+                    await replica.application.drain()
             case unknown:
                 raise ValueError(f"cannot {unknown}")
         return None
@@ -159,8 +162,9 @@ class World:
 
         Quickly, but with pauses, so that other things (an upgrade) happen in between.
         """
+        replicas = self.servers["main"].replicas
         hub = self.servers["main"].services.hub
-        await until(lambda: any(hub.of_user(user_id)))
+        await until(lambda: any(any(each.services.hub.of_user(user_id)) for each in replicas))
         for number in range(count):
             await hub.publish(user_room(user_id), "flood", {"number": number})
             if number % 10 == 0:
@@ -168,7 +172,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def running_world(folder: Path, template: Path) -> AsyncIterator[World]:
+async def running_world(
+    folder: Path, template: Path, backing: Backing | None = None
+) -> AsyncIterator[World]:
     """Run the servers; their databases begin as copies of ``template``."""
     async with contextlib.AsyncExitStack() as stack:
         servers = {}
@@ -185,7 +191,7 @@ async def running_world(folder: Path, template: Path) -> AsyncIterator[World]:
                     **options,
                 }
             )
-            servers[name] = await stack.enter_async_context(serve(settings))
+            servers[name] = await stack.enter_async_context(serve_for_test(settings, backing))
         world = World(servers)
         stack.push_async_callback(world.close)
         yield world

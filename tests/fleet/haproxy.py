@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from tests.fleet.replica import Replica
 from tests.support.processes import Process, free_port
 
 # Longer than WEBSOCKET_SERVER_PING_INTERVAL + WEBSOCKET_SERVER_PING_TIMEOUT, 25 s + 20 s.
@@ -45,6 +45,18 @@ backend replicas
 """
 
 
+class Server(Protocol):
+    """Something on a port of this machine."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration and in the cookie."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+
+
 def find_haproxy() -> str:
     """The program; Debian puts it where only root's PATH looks."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
@@ -57,7 +69,7 @@ def find_haproxy() -> str:
 class HAProxy:
     """One HAProxy in front of ``replicas``."""
 
-    def __init__(self, folder: Path, replicas: Sequence[Replica], port: int = 0) -> None:
+    def __init__(self, folder: Path, replicas: Sequence[Server], port: int = 0) -> None:
         self.port = port or free_port()
         # A name: aiohttp, which the Python client is made of, keeps no cookies of bare addresses.
         self.url = f"http://localhost:{self.port}"

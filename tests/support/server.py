@@ -10,6 +10,7 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from heliograph.asgi import Application
+from heliograph.delivery import Session
 from heliograph.edge import Page, Services
 from heliograph.serving import Server, listen, uvicorn_config
 from heliograph.settings import Settings
@@ -25,7 +26,10 @@ class Person(Visitor):
 
 
 class RunningServer(Visitors):
-    """The server under test."""
+    """The server under test.
+
+    :ivar replicas: all that share its state; it is the first of them.
+    """
 
     def __init__(self, settings: Settings, page: Page | None = None) -> None:
         self.settings = settings
@@ -36,6 +40,7 @@ class RunningServer(Visitors):
         # As the real one, but cheap: most tests sign somebody up.
         self.services.identity._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         self.root: Person
+        self.replicas = [self]
         self._server = _TestServer(self.application, uvicorn_config(self.application), self.url)
         self._task: asyncio.Task[None] | None = None
 
@@ -48,6 +53,15 @@ class RunningServer(Visitors):
             started.cancel()
             await self._task
             raise RuntimeError("the server did not start; its log says why")
+
+    def session(self, sid: str) -> Session:
+        """A session, on whichever replica it is."""
+        [found] = [
+            replica.services.hub.sessions[sid]
+            for replica in self.replicas
+            if sid in replica.services.hub.sessions
+        ]
+        return found
 
     async def stop(self) -> None:
         """Stop as on SIGTERM."""

@@ -122,7 +122,7 @@ async def a_client_that_opts_out_gets_no_offsets_and_a_new_session(scene: Scene)
     assert arguments == [({"n": 1},)]
 
     before = socket.sid
-    link = scene.world.servers["main"].services.hub.sessions[before].link
+    link = scene.world.servers["main"].session(before).link
     assert link is not None
     link.end(1012, "restart: for a test")
     await socket.disconnected.wait()

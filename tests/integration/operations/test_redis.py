@@ -9,13 +9,15 @@ import httpx
 from heliograph.settings import Settings
 from tests.support.backplane import redis_settings
 from tests.support.bare import until
-from tests.support.redis import redis_standalone
+from tests.support.redis import RedisServers, redis_standalone
 from tests.support.server import RunningServer, serve
 
 
-def shared_settings(settings: Settings, servers: object, prefix: str, **changes: object) -> Settings:
+def shared_settings(
+    settings: Settings, servers: RedisServers, prefix: str, **changes: object
+) -> Settings:
     """The test's settings, on Redis."""
-    ours = redis_settings(servers, prefix)  # type: ignore[arg-type]
+    ours = redis_settings(servers, prefix)
     names = ("websocket_manager", "websocket_redis_url", "redis_key_prefix")
     return settings.model_copy(update={name: getattr(ours, name) for name in names} | changes)
 
