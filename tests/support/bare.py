@@ -221,6 +221,10 @@ class BareProcess:
         self._process.send_signal(number)
 
 
+Processes = Callable[..., contextlib.AbstractAsyncContextManager[BareProcess]]
+"""Runs replicas in processes of their own."""
+
+
 async def until(condition: Callable[[], bool], *, timeout: float = 10) -> None:
     """Wait until ``condition`` holds; fails after ``timeout`` seconds."""
     try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.support.backplane import open_backplane
-from tests.support.bare import Bare, BareProcess, Run, bare_server
+from tests.support.bare import Bare, BareProcess, Processes, Run, bare_server
 from tests.support.redis import RedisServers
 
 
@@ -29,9 +29,21 @@ def replica(redis: RedisServers, redis_prefix: str) -> Run:
 
 
 @pytest.fixture
-def process(
-    redis: RedisServers, redis_prefix: str
-) -> Callable[..., contextlib.AbstractAsyncContextManager[BareProcess]]:
+async def a(replica: Run) -> AsyncIterator[Bare]:
+    """A replica."""
+    async with replica() as bare:
+        yield bare
+
+
+@pytest.fixture
+async def b(replica: Run) -> AsyncIterator[Bare]:
+    """Another one."""
+    async with replica() as bare:
+        yield bare
+
+
+@pytest.fixture
+def process(redis: RedisServers, redis_prefix: str) -> Processes:
     """Runs replicas on the same Redis, in processes of their own; with settings by name."""
 
     def run(
