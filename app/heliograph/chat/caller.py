@@ -23,6 +23,13 @@ class Caller:
         self._calls = calls
         self._timeout = timeout
 
+    async def reaches(self, info: RequestInfo) -> bool:
+        """Whether ``info.session_id`` is a session of the user, on any replica.
+
+        :raises Unavailable: nobody knows now.
+        """
+        return await self._calls.reaches(info.session_id or "", info.user_id)
+
     async def call(self, info: RequestInfo, event: Any, *, timeout: float | None = None) -> Any:
         """Ask ``{type, data}`` of ``info.session_id`` and return its answer.
 

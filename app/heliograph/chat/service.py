@@ -80,7 +80,9 @@ class Chat:
         self.chats = Chats(hub, tasks, rows, ChatUpdates(database), *here)
         self.emitter = Emitter(hub, rows, self._messages, *here)
         self.caller = Caller(calls, settings.websocket_event_caller_timeout)
-        self.direct = DirectChannels(self.caller, settings.openai_timeout_seconds)
+        self.direct = DirectChannels(
+            self.caller, settings.openai_timeout_seconds, cluster.peers, cluster.replica
+        )
         lifecycle.on_ended.append(self.direct.session_ended)
         self._upstream: Upstream | None = None
         if settings.openai_api_base_url:
@@ -122,6 +124,7 @@ class Chat:
     async def __aexit__(self, *_: object) -> None:
         """Close what is open towards the upstream."""
         api.unbind(self.emitter)
+        await self.direct.stop()
         await self.interruptions.stop()
         await self.streams.stop()
         if self._upstream is not None:

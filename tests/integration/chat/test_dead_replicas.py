@@ -22,7 +22,6 @@ from tests.integration.chat.support import (
     get_chat,
     messages_of,
     new_chat,
-    text_of,
 )
 from tests.support.pair import new_database, pair_settings
 from tests.support.redis import Standalone
@@ -240,20 +239,3 @@ async def _interrupted(later: Talk, ann: Person, begun: Begun, content: str | No
             await asyncio.sleep(0.05)
     assert seen["state"] == "interrupted"
     assert content is None or seen["content"] == content
-
-
-async def test_an_answer_goes_on_when_redis_lost_only_its_log(
-    fleet: Fleet, upstream: Upstream
-) -> None:
-    gate = asyncio.Event()
-    upstream.script(held("one ", gate=gate, then=("two",)))
-    server = await fleet.server()
-    begun, _ = await fleet.answer(await server.signup("ann"))
-    await begun.delta()
-    hot = server.services.chat.streams.hot
-    [ref] = await hot.of_user(begun.talk.person.id)
-    await server.services.backplane.execute("DEL", hot._keys(ref)[0])  # type: ignore[union-attr,attr-defined]
-    gate.set()
-    assert (await begun.end())[1]["content"] == "one two"
-    assert text_of(begun.deltas()) == "one two"
-    assert (await begun.stored())["content"] == "one two"

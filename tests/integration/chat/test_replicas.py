@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.chat import RedisHotLog
 from tests.integration.chat.support import (
     Begun,
     Talk,
@@ -238,3 +239,20 @@ async def test_answers_of_a_deleted_user_end(pair: Pair, upstream: Upstream) -> 
     answer = await root.http.delete(f"/api/v1/users/{there.id}")
     assert answer.status_code == 200, answer.text
     await asyncio.wait_for(upstream.requests[-1].gone.wait(), 10)
+
+
+async def test_an_answer_goes_on_when_redis_lost_its_log(pair: Pair, upstream: Upstream) -> None:
+    gate = asyncio.Event()
+    upstream.script(held("one ", gate=gate, then=("two",)))
+    begun, there = await begin(pair)
+    await begun.delta()
+    backplane, hot = pair.b.services.backplane, pair.b.services.chat.streams.hot
+    assert backplane is not None
+    assert isinstance(hot, RedisHotLog)
+    [ref] = await hot.of_user(there.id)
+    await backplane.execute("DEL", *hot._keys(ref))
+    gate.set()
+    assert (await begun.end())[1]["content"] == "one two"
+    assert text_of(begun.deltas()) == "one two"
+    assert (await begun.stored())["content"] == "one two"
+    assert await hot.of_user(there.id) == []

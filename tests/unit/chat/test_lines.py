@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from heliograph.chat.direct import LineJoiner
+from heliograph.chat.lines import LineJoiner
 from heliograph.chat.models import Chunk, UpstreamError
 
 texts = st.lists(st.text(st.sampled_from('ab "{}[]\\:,dat\n'), max_size=12), max_size=6)

@@ -58,7 +58,8 @@ def register(gateway: Gateway, services: Services) -> None:
 
     @gateway.on_dynamic
     async def line_of_a_direct_model(session: Session, event: Inbound) -> bool:
-        ours = chat.direct.receive(session, event.name, event.args)
+        confirmed = event.ack_id is not None
+        ours = await chat.direct.receive(session, event.name, event.args, confirmed=confirmed)
         if ours and event.ack_id is not None:
             session.acknowledge(event.ack_id, {"ok": True})
         return ours
