@@ -23,7 +23,7 @@ class Cluster:
 
     :param rooms: how replicas speak to each other; started already when this is entered.
     :param leases: default: of a single process.
-    :param lease_seconds: a replica that is silent for so long is dead to the others.
+    :param lease_seconds: what a replica that died held is cleaned up so soon.
     """
 
     def __init__(

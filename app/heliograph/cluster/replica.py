@@ -25,6 +25,9 @@ log = get_logger(__name__)
 RENEWALS = 5
 """How often a lease is renewed in its time."""
 
+# The lease itself is shorter than what is promised: others need a moment to see that it ended,
+# and to clean up.
+_PART_OF_PROMISE = 0.9
 _RETRY_SECONDS = 0.5
 _LEAVE_SECONDS = 2.0
 
@@ -39,12 +42,14 @@ class Replica:
         one. Whoever holds something in the old name drops it or registers it again; one that
         raises is called again.
 
-    :param seconds: a replica that is silent for so long may be declared dead.
+    :ivar seconds: length of the lease.
+
+    :param seconds: what a replica that died held is cleaned up so soon.
     """
 
     def __init__(self, leases: Leases, *, seconds: float = 15.0) -> None:
         self.id = _new_id()
-        self.seconds = seconds
+        self.seconds = seconds * _PART_OF_PROMISE
         self.on_fenced: list[Callable[[], None]] = []
         self.on_lost: list[Callable[[str], Awaitable[None]]] = []
         self._leases = leases

@@ -148,6 +148,7 @@ class RedisTaskRegistry:
         deadline = time.monotonic() + self._stop_seconds
         # "asked": the flag is set already, nobody who hears this needs to.
         command = _json({"action": "stop", "task_id": record.id, "asked": True})
+        missing = 0
         try:
             await self._backplane.call(
                 "task_stop", [self._records, self._stops], [record.id, self.channel, command]
@@ -156,7 +157,9 @@ class RedisTaskRegistry:
                 now = await self.get(record.id)
                 if now is None or now.state not in ("running", "stopping"):
                     return now.state if now is not None else None
-                if not await self._replica.alive(record.owner):
+                # After an outage of Redis everybody is missing for a moment.
+                missing = 0 if await self._replica.alive(record.owner) else missing + 1
+                if missing > 1:
                     return None  # the reaper will say that it was interrupted
                 await asyncio.wait([ended], timeout=_LOOK_SECONDS)
                 if ended.done():

@@ -240,7 +240,7 @@ async def test_a_stop_of_a_dead_replicas_task_does_not_wait_for_it(simple_fleet:
     dying = await simple_fleet.member(reaps=False)
     task = await start(dying)
     await dying.die()
-    stop = await asyncio.wait_for(here.tasks.stop(task.id), LEASE + 3)
+    stop = await asyncio.wait_for(here.tasks.stop(task.id), LEASE + 4)
     assert stop.status == "gone"
 
 
