@@ -6,11 +6,11 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.processes import free_port, temporary_folder, watched
 
 
 def find_binaries() -> Path | None:
@@ -25,12 +25,6 @@ def find_binaries() -> Path | None:
     return next((path for path in candidates if (path / "initdb").exists()), None)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
     """Run a server; yields ``postgresql+asyncpg://…`` without a database name.
@@ -41,15 +35,14 @@ def postgres_server() -> Iterator[str]:
     binaries = find_binaries()
     if binaries is None:
         raise RuntimeError("PostgreSQL is missing: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="heliograph-pg-"))
-    as_user: dict[str, object] = {}
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        as_user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    port = _free_port()
-    data = folder / "data"
-    try:
+    with temporary_folder("pg") as folder:
+        as_user: dict[str, object] = {}
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            as_user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        port = free_port()
+        data = folder / "data"
         subprocess.run(
             [binaries / "initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8",
              "--no-sync", "--locale=C"],
@@ -64,12 +57,11 @@ def postgres_server() -> Iterator[str]:
             [*control, "-o", options, "start"],
             check=True, capture_output=True, cwd=folder, **as_user,  # type: ignore[call-overload]
         )  # fmt: skip
-        try:
-            yield f"postgresql+asyncpg://test@127.0.0.1:{port}"
-        finally:
-            subprocess.run(
-                [*control, "-m", "immediate", "stop"],
-                check=True, capture_output=True, cwd=folder, **as_user,  # type: ignore[call-overload]
-            )  # fmt: skip
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with watched(int((data / "postmaster.pid").read_text().split()[0])):
+            try:
+                yield f"postgresql+asyncpg://test@127.0.0.1:{port}"
+            finally:
+                subprocess.run(
+                    [*control, "-m", "immediate", "stop"],
+                    check=True, capture_output=True, cwd=folder, **as_user,  # type: ignore[call-overload]
+                )  # fmt: skip

@@ -54,6 +54,16 @@ def _watcher() -> subprocess.Popen[str]:
     return watcher
 
 
+@contextlib.contextmanager
+def watched(pid: int) -> Iterator[None]:
+    """Kill the process if we end before the block does."""
+    _watch("+pid", pid)
+    try:
+        yield
+    finally:
+        _watch("-pid", pid)
+
+
 def _watch(action: str, what: object) -> None:
     with _watching:
         pipe = _watcher().stdin

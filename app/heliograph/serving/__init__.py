@@ -24,9 +24,9 @@ def serve_forever(settings: Settings, workers: int = 1) -> None:
 
     :raises ConfigurationError: a setting cannot work, or the database or Redis not be reached.
     """
-    configure_logging(settings.log_format, settings.log_level)
     if workers > 1:
         _check_workers(settings, workers)
+    configure_logging(settings.log_format, settings.log_level)
     if settings.websocket_manager and settings.sqlalchemy_url.startswith("sqlite"):
         log.warning(
             "serving.sqlite_is_for_one_host",
