@@ -146,17 +146,29 @@ class OpenDocument:
 
         :raises BadPayload: the state vector is malformed.
         """
+        copy, news = await self._newest()
+        try:
+            return State(copy.state(state_vector), copy.place.seq, news.room)
+        except BadUpdate as error:
+            raise BadPayload(f"state_vector: {error}", path="state_vector") from error
+
+    async def confirm(self) -> int:
+        """See to it that the log has all that was accepted here; how far it is at least.
+
+        To be called in :attr:`turn`.
+        """
+        if self._copy is None:
+            return 0
+        copy, _ = await self._newest()
+        return copy.place.seq
+
+    async def _newest(self) -> tuple[Copy, News]:
         for _ in range(_TRIES):
             copy = await self._opened()
             try:
-                news = await self._catch_up(copy)
+                return copy, await self._catch_up(copy)
             except LogMoved:
                 await self._reopen(copy)
-                continue
-            try:
-                return State(copy.state(state_vector), copy.place.seq, news.room)
-            except BadUpdate as error:
-                raise BadPayload(f"state_vector: {error}", path="state_vector") from error
         raise Unavailable(f"the log of {self.id} does not hold still; ask again")
 
     async def _opened(self) -> Copy:

@@ -98,8 +98,9 @@ class RedisDocumentLog:
             hot = await self._read(keys)
             settled = await self._settled.load(document_id)
             if settled is None:
-                if hot is not None:  # it went with its owner
-                    await self._forget(document_id, hot.life)
+                if hot is not None or document_id in self._unsettled:
+                    # It was deleted elsewhere, or went with its owner.
+                    await self._forget(document_id, hot.life if hot is not None else "-")
                 return None
             if hot is None or hot.life != settled.place.life or hot.seq < settled.seq:
                 await self._begin(document_id, keys, hot, settled)
@@ -244,6 +245,7 @@ class RedisDocumentLog:
         await self._forget(document_id, "")
 
     async def _forget(self, document_id: str, life: str) -> None:
+        """Drop what Redis has of a life (``""``: of any)."""
         keys = self._keys(document_id)
         await self._backplane.call("document_forget", keys, [life], durable=True)
         self._started.pop(document_id, None)

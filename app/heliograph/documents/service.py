@@ -114,6 +114,7 @@ class Documents:
         await self._shelf.stop()
         await self.members.stop()
         await self.settler.stop()
+        await self._shelf.close()
         await self.log.stop()
         await self.worker.stop()
 

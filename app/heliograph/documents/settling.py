@@ -20,7 +20,7 @@ from heliograph.documents.ids import note_of
 from heliograph.documents.log import DocumentLog, Logged, gone
 from heliograph.documents.richtext import NoteContent
 from heliograph.documents.worker import Worker, settle
-from heliograph.errors import NotFound
+from heliograph.errors import NotFound, Unavailable
 from heliograph.store import now_ns
 from heliograph.telemetry import get_logger
 
@@ -28,6 +28,7 @@ log = get_logger(__name__)
 
 _COST_SHARE = 0.1  # most of the worker's time that one document may take
 _STOP_SECONDS = 5.0
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Settler:
     """Settles documents in time.
 
     :param store_text: keeps a note's text, by note id.
+    :ivar confirm: sees to it that the log has what was accepted here; how far it is then.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Settler:
         self._worker = worker
         self._store_text = store_text
         self._timing = timing
+        self.confirm: Callable[[str], Awaitable[int]] = _as_it_is
         self._unsettled: dict[str, _Unsettled] = {}
 
     def changed(self, document_id: str, rows: int, size: int) -> None:
@@ -129,7 +132,7 @@ class Settler:
     async def _run(self, document_id: str, state: _Unsettled) -> None:
         began = time.monotonic()
         try:
-            logged = await self._load(document_id)
+            logged = await self._confirmed(document_id)
             if not logged.updates:  # another replica was here
                 await self._store.compact(document_id, logged, b"")
             elif not (await self._settle(document_id, logged))[1]:
@@ -150,6 +153,14 @@ class Settler:
             self.changed(document_id, 0, 0)
         else:
             self._unsettled.pop(document_id, None)
+
+    async def _confirmed(self, document_id: str) -> Logged:
+        for _ in range(_TRIES):
+            seq = await self.confirm(document_id)
+            logged = await self._load(document_id)
+            if logged.seq >= seq:
+                return logged
+        raise Unavailable(f"the log of {document_id} loses what it is given")
 
     async def settle(self, document_id: str) -> Text | None:
         """Settle a document now; the text if it is a note's.
@@ -212,11 +223,12 @@ class Settler:
             raise gone(document_id)
         return logged
 
-    def soon(self, document_id: str) -> None:
-        """Settle what is unsettled of the document, without waiting for quiet."""
+    def soon(self, document_id: str) -> bool:
+        """Settle what was changed here, without waiting for quiet; whether there is any."""
         state = self._unsettled.get(document_id)
         if state is not None and state.rows:
             self._start(document_id, state)
+        return state is not None and state.task is not None
 
     def forget(self, document_id: str) -> None:
         """The document is gone."""
@@ -226,14 +238,24 @@ class Settler:
 
     async def stop(self) -> None:
         """Settle what is left, as far as a few seconds go; the rest is derived when read."""
+        ends = time.monotonic() + _STOP_SECONDS
+        while tasks := self._start_all():
+            _, left = await asyncio.wait(tasks, timeout=max(0.0, ends - time.monotonic()))
+            if left:
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+                break
+        for state in self._unsettled.values():
+            state.disarm()
+
+    def _start_all(self) -> list[asyncio.Task[None]]:
         for document_id, state in list(self._unsettled.items()):
             if state.rows:
                 self._start(document_id, state)
-        tasks = [state.task for state in self._unsettled.values() if state.task is not None]
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-        for state in self._unsettled.values():
-            state.disarm()
+        return [state.task for state in self._unsettled.values() if state.task is not None]
+
+
+async def _as_it_is(document_id: str) -> int:
+    """The log loses nothing."""
+    return 0

@@ -45,6 +45,7 @@ class Shelf:
         self._checker = Worker()
         self._sweeper: asyncio.Task[None] | None = None
         self.open: dict[str, OpenDocument] = {}
+        settler.confirm = self._confirm
 
     def start(self) -> None:
         """Close idle documents from now on."""
@@ -58,7 +59,18 @@ class Shelf:
                 await self._sweeper
         for document in list(self.open.values()):
             await document.settled()
+
+    async def close(self) -> None:
+        """End, after everything has settled."""
         await self._checker.stop()
+
+    async def _confirm(self, document_id: str) -> int:
+        document = self.open.get(document_id)
+        if document is None:
+            return 0
+        with document.in_use():
+            async with document.turn:
+                return await document.confirm()
 
     @contextlib.contextmanager
     def use(self, document_id: str) -> Iterator[OpenDocument]:
@@ -103,6 +115,9 @@ class Shelf:
         """Close the documents that nobody has used for a while."""
         oldest = time.monotonic() - self._timing.close_after
         for document_id, document in list(self.open.items()):
-            if document.idle and document.used_at < oldest and not self._members.of(document_id):
-                self._settler.soon(document_id)
+            unused = document.idle and document.used_at < oldest
+            if not unused or self._members.of(document_id):
+                continue
+            # Its copy is of use until it has settled: Redis may lose what it has.
+            if not self._settler.soon(document_id):
                 del self.open[document_id]

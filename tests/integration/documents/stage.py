@@ -242,22 +242,24 @@ class Stage:
         return str(note["data"]["content"]["md"])
 
 
-@contextlib.asynccontextmanager
-async def _running(
-    database: Database, shared: Shared | None, around: Around | None, timing: dict[str, Any]
-) -> AsyncIterator[Stage]:
-    async with contextlib.AsyncExitStack() as stack:
-        backplane = None
-        if shared is not None:
-            opened = open_backplane(shared.servers, shared.prefix)
-            backplane = await stack.enter_async_context(opened)
-        running = Stage(database, backplane, around, **timing)
-        await running.hub.start()
-        stack.push_async_callback(running.hub.stop)
-        await stack.enter_async_context(running.cluster)
-        await running.lifecycle.start()
-        stack.push_async_callback(running.lifecycle.stop)
-        yield running
+async def _start(
+    stack: contextlib.AsyncExitStack,
+    database: Database,
+    shared: Shared | None,
+    around: Around | None,
+    timing: dict[str, Any],
+) -> Stage:
+    backplane = None
+    if shared is not None:
+        opened = open_backplane(shared.servers, shared.prefix)
+        backplane = await stack.enter_async_context(opened)
+    running = Stage(database, backplane, around, **timing)
+    await running.hub.start()
+    stack.push_async_callback(running.hub.stop)
+    await stack.enter_async_context(running.cluster)
+    await running.lifecycle.start()
+    stack.push_async_callback(running.lifecycle.stop)
+    return running
 
 
 @contextlib.asynccontextmanager
@@ -274,7 +276,7 @@ async def stage(
     :param reaps: it cleans up after dead ones.
     """
     async with contextlib.AsyncExitStack() as stack:
-        running = await stack.enter_async_context(_running(database, shared, around, timing))
+        running = await _start(stack, database, shared, around, timing)
         await stack.enter_async_context(running.documents)
         if reaps:
             await stack.enter_async_context(running.cluster.reaper)
@@ -287,10 +289,10 @@ async def killed(
 ) -> AsyncIterator[Stage]:
     """The same for a process that is killed at the end of the block: nothing is tidied up."""
     timing = {"quiet": 3600, "oldest": 3600, **timing}
-    async with contextlib.AsyncExitStack() as stack:
-        running = await stack.enter_async_context(_running(database, shared, None, timing))
-        try:
-            yield running
-        finally:
-            await running.die()
-            stack.pop_all()
+    stack = contextlib.AsyncExitStack()
+    running = await _start(stack, database, shared, None, timing)
+    try:
+        yield running
+    finally:
+        await running.die()
+        stack.pop_all()
