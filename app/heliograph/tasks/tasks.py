@@ -15,13 +15,15 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
 from heliograph.cluster import Cluster, MemoryLeases, Replica
 from heliograph.errors import HeliographError, Unavailable
+from heliograph.tasks.drops import Drops
+from heliograph.tasks.interrupted import Interrupted, Settle
 from heliograph.tasks.registry import MemoryTaskRegistry, TaskRecord, TaskRegistry, TaskState
 from heliograph.telemetry import get_logger
 
@@ -29,9 +31,6 @@ log = get_logger(__name__)
 
 Work = Callable[["Task"], Coroutine[Any, Any, None]]
 Records = list[TaskRecord]
-
-_SOON_SECONDS = 1.0
-_AT_ONCE = 16  # dead tasks that are settled at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +103,18 @@ class Tasks:
         *,
         stop_seconds: float = 15.0,
     ) -> None:
-        self.on_interrupted: list[Callable[[TaskRecord], Awaitable[None]]] = []
+        self.on_interrupted: list[Settle] = []
         self._replica = cluster.replica if cluster is not None else Replica(MemoryLeases())
         self._registry = registry if registry is not None else MemoryTaskRegistry()
         self._stop_seconds = stop_seconds
         self._mine: dict[str, Task] = {}
-        self._owed: dict[str, TaskRecord] = {}  # ended, and not dropped yet
+        self._drops = Drops(self._registry)
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
         self._replica.on_fenced.append(self._fence)
         if cluster is not None:
-            cluster.reaper.on_dead.append(self._settle_dead)
+            interrupted = Interrupted(self._registry, self.on_interrupted)
+            cluster.reaper.on_dead.append(interrupted.end_those_of)
 
     async def __aenter__(self) -> Tasks:
         """Hear what others ask of tasks here."""
@@ -129,6 +129,7 @@ class Tasks:
     ) -> None:
         await self.shutdown()
         await self._registry.close()
+        await self._drops.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -163,10 +164,10 @@ class Tasks:
         except BaseException:
             # It may be registered all the same.
             self._ended(task, "interrupted")
-            self._owe(task.record)
+            self._drops.later(task.record)
             raise
         if self._closed:
-            await self._drop(replace(record, state="interrupted"))
+            await self._drops.now(replace(record, state="interrupted"))
             self._ended(task, "interrupted")
             raise Unavailable("the server is stopping; try again in a moment", code="draining")
         task._runner = asyncio.create_task(self._run(task, work), name=f"task {label}")
@@ -192,7 +193,7 @@ class Tasks:
             task.commit()
             task.record = replace(task.record, state=state)
             try:
-                await self._drop(task.record)
+                await self._drops.now(task.record)
             finally:
                 self._ended(task, state)
 
@@ -200,28 +201,6 @@ class Tasks:
         task.record = replace(task.record, state=state)
         self._mine.pop(task.id, None)
         task._ended.set()
-
-    async def _drop(self, record: TaskRecord) -> None:
-        try:
-            async with asyncio.timeout(_SOON_SECONDS):
-                await self._registry.drop(record)
-        except Exception as error:
-            # Nobody waits for a registry that is away: what others see of it comes later.
-            log.warning("task.not_dropped", task_id=record.id, error=str(error))
-            self._owe(record)
-
-    def _owe(self, record: TaskRecord) -> None:
-        self._owed[record.id] = record
-        self._run_behind(self._drop_later(record))
-
-    async def _drop_later(self, record: TaskRecord) -> None:
-        while record.id in self._owed:
-            try:
-                await self._registry.drop(record)
-                del self._owed[record.id]
-            except Exception as error:
-                log.debug("task.not_dropped", task_id=record.id, error=str(error))
-                await asyncio.sleep(_SOON_SECONDS)
 
     def _run_behind(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -297,7 +276,7 @@ class Tasks:
     # -- listing -----------------------------------------------------------------------
 
     def _records(self) -> Records:
-        return [task.record for task in self._mine.values()] + list(self._owed.values())
+        return [task.record for task in self._mine.values()] + self._drops.owed
 
     async def get(self, task_id: str) -> TaskRecord | None:
         """The record of a live task, or of one that ended a short while ago."""
@@ -318,25 +297,6 @@ class Tasks:
         """Others take this replica for dead, and its tasks with it."""
         for task in list(self._mine.values()):
             task._cancel("interrupted")
-
-    async def _settle_dead(self, replica_id: str) -> None:
-        """The tasks of a dead replica were interrupted."""
-        left = await self._registry.bury(replica_id)
-        if left:
-            log.warning("tasks.interrupted", replica=replica_id, tasks=len(left))
-        few = asyncio.Semaphore(_AT_ONCE)
-
-        async def settle(record: TaskRecord) -> None:
-            async with few:
-                interrupted = replace(record, state="interrupted")
-                for callback in self.on_interrupted:
-                    await callback(interrupted)
-                await self._registry.drop(interrupted)
-
-        results = await asyncio.gather(*map(settle, left), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if failures:
-            raise failures[0]
 
     async def shutdown(self, *, timeout: float = 10.0) -> int:
         """Interrupt all tasks of this replica and take no new ones.

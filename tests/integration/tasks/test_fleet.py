@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -276,6 +277,21 @@ async def test_a_dead_replicas_name_registers_nothing_more(simple_fleet: Fleet) 
         await registry.put(record)
     assert refused.value.code == "replica_lost"
     assert await here.tasks.list() == []
+
+
+async def test_a_registration_that_arrives_after_the_end_registers_nothing(
+    simple_fleet: Fleet,
+) -> None:
+    here = await simple_fleet.member()
+    record = TaskRecord("t", "chat-1", "ann", "late", here.id, "running", time.time())
+    registry = here.tasks._registry
+    await registry.drop(replace(record, state="interrupted"))
+    await registry.put(record)
+    assert await here.tasks.list() == []
+    await registry.drop(replace(record, state="finished"))
+    ended = await here.tasks.get("t")
+    assert ended is not None
+    assert ended.state == "interrupted", "the first to say it was right"
 
 
 async def test_a_task_leaves_nothing_but_how_it_ended(simple_fleet: Fleet) -> None:

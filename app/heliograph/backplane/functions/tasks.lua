@@ -36,6 +36,8 @@ end)
 -- It has ended; who asked for that, by the flag or otherwise (tell), is told. 0: it was known.
 register('task_drop', function(keys, args)
   if redis.call('HDEL', keys[1], args[1]) == 0 then
+    -- A registration that is still on its way comes too late.
+    redis.call('SET', keys[5], args[2], 'EX', args[3], 'NX')
     return 0
   end
   redis.call('SREM', keys[3], args[1])
