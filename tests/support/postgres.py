@@ -50,7 +50,7 @@ def postgres_server() -> Iterator[str]:
         )  # fmt: skip
         options = (
             f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off "
-            "-c full_page_writes=off -c max_connections=200"
+            "-c full_page_writes=off -c max_connections=400"
         )
         control = [binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
         subprocess.run(
