@@ -26,6 +26,7 @@ export class Client {
       path: SOCKET_PATH,
       transports: TRANSPORTS[transport],
       forceNew: true,
+      withCredentials: true, // outside a browser, cookies are kept only so: polling needs them
       reconnectionDelay: 50,
       reconnectionDelayMax: 200,
       ...options,
