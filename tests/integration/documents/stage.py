@@ -20,7 +20,9 @@ from heliograph.delivery import (
     MemoryBroker,
     MemorySessionRecords,
     RedisBroker,
+    RedisSessionRecords,
     Session,
+    SessionRecords,
 )
 from heliograph.documents import DocumentLog, Documents, Notes, SqlDocumentLog, Timing
 from heliograph.documents.redis_log import RedisDocumentLog
@@ -139,18 +141,20 @@ class Client:
         """The connection breaks."""
         self.stage.lifecycle.detach(self.session, self.line)
 
-    async def come_back(self) -> None:
-        """The connection is recovered, with what was missed."""
+    async def come_back(self, elsewhere: Stage | None = None) -> None:
+        """The connection is recovered, with what was missed; perhaps at another replica."""
         assert self.session.pid is not None
         assert self.session.user is not None
         line = Line()
-        found = await self.stage.lifecycle.recover(self.session.pid, None, self.session.user, line)
-        assert found is self.session
-        self.line = line
-        for hook in self.stage.lifecycle.on_recovered:
-            hook(self.session)
-        self.stage.lifecycle.go_live(self.session)
-        await until(lambda: self.session.live)
+        stage = elsewhere or self.stage
+        found = await stage.lifecycle.recover(self.session.pid, None, self.session.user, line)
+        assert found is not None
+        assert (found is self.session) == (stage is self.stage)
+        self.stage, self.session, self.line = stage, found, line
+        for hook in stage.lifecycle.on_recovered:
+            hook(found)
+        stage.lifecycle.go_live(found)
+        await until(lambda: found.live)
 
 
 Around = Callable[[DocumentLog], DocumentLog]
@@ -182,7 +186,10 @@ class Stage:
         self.backplane = backplane
         self.hub = Hub(RedisBroker(backplane, 60) if backplane else MemoryBroker(60))
         self.cluster = Cluster.over(self.hub, backplane, lease_seconds=LEASE)
-        self.lifecycle = Lifecycle(self.hub, MemorySessionRecords(), 60)
+        records: SessionRecords = MemorySessionRecords()
+        if backplane is not None:
+            records = RedisSessionRecords(backplane, self.cluster.replica, self.cluster.peers, 60)
+        self.lifecycle = Lifecycle(self.hub, records, 60)
         broker = self.hub.broker
         log: DocumentLog = SqlDocumentLog(database, broker)
         roster: Roster = MemoryRoster(self.hub)
