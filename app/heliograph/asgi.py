@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from heliograph.backplane import Backplane, RedisConfig
-from heliograph.channels import Channels
+from heliograph.channels import Channels, RedisTurns
 from heliograph.chat import Chat, RedisHotLog
 from heliograph.cluster import Cluster
 from heliograph.delivery import (
@@ -33,7 +33,7 @@ from heliograph.delivery import (
 from heliograph.documents import Documents, Notes
 from heliograph.edge import Gateway, Page, Services, create_api, register_events
 from heliograph.identity import Identity
-from heliograph.sessions import Sessions
+from heliograph.sessions import MemoryShares, RedisShares, Sessions, Shares
 from heliograph.settings import Settings
 from heliograph.store import Database, require_current
 from heliograph.tasks import RedisTaskRegistry, Tasks
@@ -108,6 +108,7 @@ def _build(settings: Settings) -> Services:
     backplane: Backplane | None = None
     hot: RedisHotLog | None = None
     registry: RedisTaskRegistry | None = None
+    turns: RedisTurns | None = None
     broker: Broker = MemoryBroker(settings.connection_recovery_seconds)
     if settings.websocket_manager:
         backplane = Backplane(RedisConfig.from_settings(settings))
@@ -118,7 +119,10 @@ def _build(settings: Settings) -> Services:
     cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
     recovery_seconds = settings.connection_recovery_seconds
     records: SessionRecords = MemorySessionRecords()
+    shares: Shares = MemoryShares()
     if backplane is not None:
+        shares = RedisShares(backplane, cluster)
+        turns = RedisTurns(backplane)
         registry = RedisTaskRegistry(backplane, cluster.replica)
         records = RedisSessionRecords(backplane, cluster.replica, cluster.peers, recovery_seconds)
     lifecycle = Lifecycle(hub, records, recovery_seconds)
@@ -135,10 +139,10 @@ def _build(settings: Settings) -> Services:
         lifecycle=lifecycle,
         calls=calls,
         identity=identity,
-        sessions=Sessions(hub, lifecycle, identity.users),
+        sessions=Sessions(hub, lifecycle, identity.users, shares),
         tasks=tasks,
         chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot),
-        channels=Channels(database, hub),
+        channels=Channels(database, hub, turns),
         documents=documents,
         notes=Notes(database, hub, documents),
     )

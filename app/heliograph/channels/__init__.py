@@ -3,6 +3,7 @@
 :class:`Channels` is the front door; what is said in a channel is its ``messages``.
 """
 
+from heliograph.channels.ordering import RedisTurns
 from heliograph.channels.service import Channels
 
-__all__ = ["Channels"]
+__all__ = ["Channels", "RedisTurns"]

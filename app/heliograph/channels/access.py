@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from heliograph.errors import Forbidden, NotFound
@@ -87,10 +87,11 @@ async def standing(s: AsyncSession, user: Principal, channel_id: str) -> Standin
 
 async def enter(s: AsyncSession, user: Principal, channel_id: str) -> Standing:
     """:func:`standing` for a change: nobody else changes the channel until it commits.
+    The channel's ``seq`` is the number of this change.
 
     :raises NotFound: no such channel for this user.
     """
     # A statement of its own: what is read after it sees the last change's commit.
-    lock = select(Channel.id).where(Channel.id == channel_id).with_for_update(key_share=True)
-    await s.execute(lock)
+    number = update(Channel).where(Channel.id == channel_id).values(seq=Channel.seq + 1)
+    await s.execute(number.execution_options(synchronize_session=False))
     return await standing(s, user, channel_id)

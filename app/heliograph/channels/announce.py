@@ -31,7 +31,7 @@ def envelope(
 
 
 class Announcer:
-    """Publishes what has been committed; the caller holds the channel's lock."""
+    """Publishes what has been committed; in the turn of the change."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub

@@ -1,8 +1,7 @@
 """What is said in a channel: messages, threads, reactions.
 
-Each change is committed first and announced then, under the channel's lock: every
-client gets the events of a channel in the order of the commits, which is also the
-order of the lists.
+Each change is committed first and announced then, in its turn: every client gets the events
+of a channel in the order of the commits, which is also the order of the lists.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from heliograph.channels import limits, message_repository
-from heliograph.channels.access import Standing, enter, standing
+from heliograph.channels.access import Standing, standing
 from heliograph.channels.announce import Announcer
-from heliograph.channels.ordering import ChannelLocks
+from heliograph.channels.ordering import ChannelOrder
 from heliograph.errors import Conflict, Forbidden, NotFound
 from heliograph.principal import Principal
 from heliograph.store import Database, now_ns
@@ -33,10 +32,10 @@ class Conversation:
     a message that is not in it.
     """
 
-    def __init__(self, database: Database, announce: Announcer, locks: ChannelLocks) -> None:
+    def __init__(self, database: Database, announce: Announcer, order: ChannelOrder) -> None:
         self._db = database
         self._announce = announce
-        self._locks = locks
+        self._order = order
 
     # -- reading ---------------------------------------------------------------------
 
@@ -88,9 +87,9 @@ class Conversation:
         data, meta = limits.json_object(data, "data"), limits.json_object(meta, "meta")
         if temp_id is not None:
             limits.text(temp_id, "temp_id", most=200)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 root_id = None
                 if parent_id is not None:
                     parent = await _message(s, channel_id, parent_id)
@@ -112,9 +111,10 @@ class Conversation:
                 said = await message_repository.view(s, message.id)
                 root = await message_repository.view(s, root_id) if root_id else None
             named = said if temp_id is None else {"temp_id": temp_id, **said}
-            await self._announce.message(place.channel, user, "message", named)
-            if root is not None:
-                await self._announce.message(place.channel, user, "message:reply", root)
+            async with change.announcing():
+                await self._announce.message(place.channel, user, "message", named)
+                if root is not None:
+                    await self._announce.message(place.channel, user, "message:reply", root)
         return said
 
     async def edit(
@@ -133,9 +133,9 @@ class Conversation:
         """
         limits.text(content, "content", most=limits.MAX_CONTENT)
         data, meta = limits.json_object(data, "data"), limits.json_object(meta, "meta")
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 message = await _own_message(s, place, message_id)
                 values: dict[str, Any] = {"content": content, "updated_at": now_ns()}
                 if data is not None:
@@ -144,7 +144,8 @@ class Conversation:
                     values["meta"] = limits.json_object({**(message.meta or {}), **meta}, "meta")
                 await message_repository.change(s, message_id, values)
                 changed = await message_repository.view(s, message_id)
-            await self._announce.message(place.channel, user, "message:update", changed)
+            async with change.announcing():
+                await self._announce.message(place.channel, user, "message:update", changed)
         return changed
 
     async def delete(self, user: Principal, channel_id: str, message_id: str) -> None:
@@ -152,17 +153,18 @@ class Conversation:
 
         :raises Forbidden: neither its author nor a manager.
         """
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 message = await _own_message(s, place, message_id)
                 gone = await message_repository.view(s, message_id)
                 await message_repository.remove(s, message_id)
                 root_id = message.parent_id
                 root = await message_repository.view(s, root_id) if root_id else None
-            await self._announce.message(place.channel, user, "message:delete", gone)
-            if root is not None:  # its count of replies changed
-                await self._announce.message(place.channel, user, "message:reply", root)
+            async with change.announcing():
+                await self._announce.message(place.channel, user, "message:delete", gone)
+                if root is not None:  # its count of replies changed
+                    await self._announce.message(place.channel, user, "message:reply", root)
 
     async def react(self, user: Principal, channel_id: str, message_id: str, name: str) -> None:
         """Add the user's reaction; without effect when it is there.
@@ -170,9 +172,9 @@ class Conversation:
         :raises Conflict: the message has :data:`limits.MAX_REACTIONS` different ones.
         """
         name = limits.line(name, "name", most=limits.MAX_REACTION)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 await _message(s, channel_id, message_id)
                 names = await message_repository.reaction_names(s, message_id)
                 if name not in names and len(names) >= limits.MAX_REACTIONS:
@@ -183,20 +185,22 @@ class Conversation:
                     return
                 message = await message_repository.view(s, message_id)
             event = {**message, "name": name}
-            await self._announce.message(place.channel, user, "message:reaction:add", event)
+            async with change.announcing():
+                await self._announce.message(place.channel, user, "message:reaction:add", event)
 
     async def unreact(self, user: Principal, channel_id: str, message_id: str, name: str) -> None:
         """Take the user's reaction back; without effect when there is none."""
         name = limits.line(name, "name", most=limits.MAX_REACTION)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 await _message(s, channel_id, message_id)
                 if not await message_repository.remove_reaction(s, message_id, user.id, name):
                     return
                 message = await message_repository.view(s, message_id)
             event = {**message, "name": name}
-            await self._announce.message(place.channel, user, "message:reaction:remove", event)
+            async with change.announcing():
+                await self._announce.message(place.channel, user, "message:reaction:remove", event)
 
 
 async def _message(s: AsyncSession, channel_id: str, message_id: str) -> ChannelMessage:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliograph.channels import member_repository
-from heliograph.channels.access import enter, standing
+from heliograph.channels.access import standing
 from heliograph.channels.announce import Announcer
-from heliograph.channels.ordering import ChannelLocks
+from heliograph.channels.ordering import ChannelOrder
 from heliograph.errors import BadPayload, Conflict, NotFound
 from heliograph.principal import Principal
 from heliograph.store import Database
@@ -28,10 +28,10 @@ class Membership:
     Every method raises :class:`NotFound` for a channel the user may not know of.
     """
 
-    def __init__(self, database: Database, announce: Announcer, locks: ChannelLocks) -> None:
+    def __init__(self, database: Database, announce: Announcer, order: ChannelOrder) -> None:
         self._db = database
         self._announce = announce
-        self._locks = locks
+        self._order = order
 
     async def page(
         self, user: Principal, channel_id: str, *, skip: int = 0, limit: int = 50
@@ -54,9 +54,9 @@ class Membership:
         :raises Conflict: the channel is public.
         """
         wanted = _distinct(user_ids)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 place.require_manager()
                 _require_private(place.channel)
                 unknown = await member_repository.unknown_users(s, wanted)
@@ -64,7 +64,8 @@ class Membership:
                     raise NotFound(f"no user {unknown[0]}", path="user_ids")
                 added = await member_repository.add(s, channel_id, wanted)
             ids = [member["user_id"] for member in added]
-            await self._announce.opened(place.channel, user, ids)
+            async with change.announcing():
+                await self._announce.opened(place.channel, user, ids)
         return added
 
     async def remove(self, user: Principal, channel_id: str, user_ids: Sequence[str]) -> int:
@@ -75,9 +76,9 @@ class Membership:
         :raises Conflict: the channel is public, or one of the users manages it.
         """
         unwanted = _distinct(user_ids)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 place.require_manager()
                 _require_private(place.channel)
                 managers = await member_repository.managers_among(s, channel_id, unwanted)
@@ -86,7 +87,8 @@ class Membership:
                         f"user {managers[0]} manages channel {channel_id} and cannot be removed"
                     )
                 removed = await member_repository.remove(s, channel_id, unwanted)
-            await self._announce.withdrawn(channel_id, user, removed)
+            async with change.announcing():
+                await self._announce.withdrawn(channel_id, user, removed)
         return len(removed)
 
 

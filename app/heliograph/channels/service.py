@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliograph.channels import limits, member_repository, repository
-from heliograph.channels.access import enter, no_channel, room_of, standing
+from heliograph.channels.access import no_channel, room_of, standing
 from heliograph.channels.announce import Announcer
 from heliograph.channels.conversation import Conversation
 from heliograph.channels.membership import Membership
-from heliograph.channels.ordering import ChannelLocks
+from heliograph.channels.ordering import ChannelOrder, Turns
 from heliograph.channels.repository import channel_view
 from heliograph.delivery import Hub, Session
 from heliograph.errors import Forbidden, NotFound
@@ -36,15 +36,17 @@ class Channels:
     A channel is ``{id, user_id, name, description, private, created_at, updated_at}``;
     as one user sees it, ``{unread_count, last_message_at, last_read_at, is_manager}``
     besides. Times are nanoseconds since 1970.
+
+    :param turns: which changes were announced, for all replicas; default: for this process.
     """
 
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(self, database: Database, hub: Hub, turns: Turns | None = None) -> None:
         self._db = database
         self._hub = hub
         self._announce = Announcer(hub)
-        self._locks = ChannelLocks()
-        self.members = Membership(database, self._announce, self._locks)
-        self.messages = Conversation(database, self._announce, self._locks)
+        self._order = ChannelOrder(turns)
+        self.members = Membership(database, self._announce, self._order)
+        self.messages = Conversation(database, self._announce, self._order)
 
     # -- for the sessions ------------------------------------------------------------
 
@@ -122,10 +124,11 @@ class Channels:
             created_at=at,
             updated_at=at,
         )
-        async with self._locks.of(channel.id):
+        async with self._order.change(channel.id) as change:
             async with self._db.write() as s:
                 await repository.add(s, channel)
-            await self._announce.opened(channel, user, [user.id] if private else None)
+            async with change.announcing():
+                await self._announce.opened(channel, user, [user.id] if private else None)
         return await self.get(user, channel.id)
 
     async def update(
@@ -146,9 +149,9 @@ class Channels:
             values["name"] = limits.line(name, "name", most=limits.MAX_NAME)
         if description is not None:
             values["description"] = _description(description)
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 place.require_manager()
                 before = channel_view(place.channel)
                 if private is not None:
@@ -158,7 +161,8 @@ class Channels:
                 if changed:
                     for key, value in {**changed, "updated_at": now_ns()}.items():
                         setattr(place.channel, key, value)
-            await self._announce_update(user, place.channel, before, changed, members)
+            async with change.announcing():
+                await self._announce_update(user, place.channel, before, changed, members)
         return await self.get(user, channel_id)
 
     async def _announce_update(
@@ -184,12 +188,14 @@ class Channels:
 
         :raises Forbidden: not a manager.
         """
-        async with self._locks.of(channel_id):
+        async with self._order.change(channel_id) as change:
             async with self._db.write() as s:
-                place = await enter(s, user, channel_id)
+                place = await change.enter(s, user)
                 place.require_manager()
                 await repository.remove(s, channel_id)
-            await self._announce.deleted(place.channel, user)
+            async with change.announcing():
+                await self._announce.deleted(place.channel, user)
+        await self._order.forget(channel_id)
 
     # -- from sessions ---------------------------------------------------------------
 
@@ -211,7 +217,7 @@ class Channels:
         :raises NotFound: no such channel for this user.
         """
         user = _in_room(session, channel_id)
-        async with self._locks.of(f"{channel_id} read by {user.id}"):
+        async with self._order.lock(f"{channel_id} read by {user.id}"):
             async with self._db.write() as s:
                 await standing(s, user, channel_id)
                 moved = await repository.move_read_mark(s, channel_id, user.id)
