@@ -62,6 +62,7 @@ async def test_others_are_told_who_came_by_the_servers_record(one: Stage) -> Non
     await here.join(DOCUMENT)
     ack = await coming.join(DOCUMENT, color="#00ff7F")
     assert ack == {"ok": True, "sessions": [here.session.sid, coming.session.sid]}
+    await here.expect("ydoc:user:joined")
     assert here.events("ydoc:user:joined") == [
         {
             "document_id": DOCUMENT,
@@ -80,7 +81,7 @@ async def test_a_colour_that_is_none_is_replaced(one: Stage, color: object) -> N
     here, coming = await one.client(ann), await one.client(ben)
     await here.join(DOCUMENT)
     await coming.join(DOCUMENT, color=color)
-    given = here.events("ydoc:user:joined")[0]["user_color"]
+    given = (await here.expect("ydoc:user:joined"))["user_color"]
     assert len(given) == 7
     assert given.startswith("#")
 
@@ -91,6 +92,7 @@ async def test_joining_again_gives_the_state_and_tells_nobody(
     ann, ben = pair
     await ben.join(DOCUMENT)
     assert len(ben.events("ydoc:document:state")) == 2
+    await ann.expect("ydoc:user:joined")
     assert len(ann.events("ydoc:user:joined")) == 1
 
 
@@ -99,8 +101,10 @@ async def test_leaving_is_told_and_takes_the_cursors(
 ) -> None:
     ann, ben = pair
     await one.documents.show(ben.session, DOCUMENT, cursor(7))
+    await until(lambda: 7 in shown(ann))
     assert shown(ann)[7]["user"]["id"] == "ben"
     assert await one.documents.leave(ben.session, DOCUMENT) == {"ok": True}
+    await ann.expect("ydoc:user:left")
     assert shown(ann) == {}
     assert ann.events("ydoc:user:left") == [
         {"document_id": DOCUMENT, "user_id": "ben", "session_id": ben.session.sid}
@@ -128,6 +132,7 @@ async def test_cursors_vanish_when_the_connection_breaks(
     ann, ben = pair
     one.documents.members._leave_after = 3600
     await one.documents.show(ben.session, DOCUMENT, cursor(7))
+    await until(lambda: 7 in shown(ann))
     ben.break_off()
     await until(lambda: not shown(ann))
     assert ann.events("ydoc:user:left") == []
@@ -149,6 +154,7 @@ async def test_who_comes_back_soon_has_never_left(one: Stage, pair: tuple[Client
     seq = await ann.write(DOCUMENT, "meanwhile")
     await ben.come_back()
     assert (await ben.expect("ydoc:document:update"))["seq"] == seq
+    await until(lambda: 3 in shown(ben))
     assert shown(ben) == {3: {"cursor": 1, "user": shown(ben)[3]["user"]}}
     assert one.documents.members.get(DOCUMENT, ben.session.sid).away is None  # type: ignore[union-attr]
     assert ann.events("ydoc:user:left") == []
@@ -194,7 +200,7 @@ async def test_a_cursor_shows_again_after_its_session_came_back(
     await ben.come_back()
     for update in (cursor(7, 7), b'{"8": {"x": 2}}'):
         await one.documents.show(ben.session, DOCUMENT, update)
-    assert set(shown(ann)) == {7, 8}
+    await until(lambda: set(shown(ann)) == {7, 8})
 
 
 async def test_a_session_is_in_each_of_its_documents_until_it_ends(
