@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from heliograph.delivery import Hub, Lifecycle, Session
 from heliograph.identity import Users
+from heliograph.sessions.shares import MemoryShares, Shares
 from heliograph.sessions.usage import UsagePool
 from heliograph.store import now_s
 from heliograph.telemetry import get_logger
@@ -29,21 +30,30 @@ class Sessions:
     """Activity of the users and life of their tokens.
 
     Use ``async with sessions:``; leaving it writes what is still unwritten.
+
+    :param shares: the figures of the fleet; default: there is only this process.
     """
 
-    def __init__(self, hub: Hub, lifecycle: Lifecycle, users: Users) -> None:
+    def __init__(
+        self, hub: Hub, lifecycle: Lifecycle, users: Users, shares: Shares | None = None
+    ) -> None:
         self._hub = hub
         self._users = users
-        self.usage = UsagePool()
+        self._shares = MemoryShares() if shares is None else shares
+        self._usage = UsagePool()
+        self._connected: dict[str, set[str]] = {}  # user -> sessions
         self._unwritten: dict[str, int] = {}
         self._written: dict[str, int] = {}
         self._writer: asyncio.Task[None] | None = None
         self._ends: dict[str, asyncio.TimerHandle] = {}
-        lifecycle.on_identified.append(self._watch_token)
+        lifecycle.on_identified.append(self._identified)
+        lifecycle.on_detached.append(self._disconnected)
+        lifecycle.on_moved.append(self._forget)
         lifecycle.on_ended.append(self._forget)
 
     async def __aenter__(self) -> Sessions:
         self._writer = asyncio.create_task(self._write_activity())
+        await self._shares.start(self._usage.models)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -52,6 +62,7 @@ class Sessions:
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
         await self._write_once()
+        await self._shares.stop()
         for timer in self._ends.values():
             timer.cancel()
 
@@ -66,13 +77,35 @@ class Sessions:
         if now - self._written.get(session.user_id, 0) >= _ONCE_A_USER:
             self._unwritten[session.user_id] = now
 
-    def active_users(self) -> int:
-        """Users with a connected session."""
-        return len({s.user_id for s in self._hub.sessions.values() if s.attached and s.user_id})
+    def use(self, session: Session, model: str) -> None:
+        """The session uses the model now."""
+        if self._usage.renew(session.sid, model):
+            self._shares.used()
 
-    def summary(self) -> dict[str, Any]:
-        """``{model_ids, user_count}``: what is in use right now."""
-        return {"model_ids": self.usage.models(), "user_count": self.active_users()}
+    async def summary(self) -> dict[str, Any]:
+        """``{model_ids, user_count}``: what is in use on all replicas right now, and how many
+        users are connected.
+
+        :raises Unavailable: it cannot be told now.
+        """
+        models, users = await asyncio.gather(self._shares.models(), self._shares.users())
+        return {"model_ids": sorted(models), "user_count": users}
+
+    def _identified(self, session: Session) -> None:
+        self._watch_token(session)
+        if session.user_id is None or not session.attached:
+            return
+        mine = self._connected.setdefault(session.user_id, set())
+        if not mine:
+            self._shares.came(session.user_id)
+        mine.add(session.sid)
+
+    def _disconnected(self, session: Session) -> None:
+        mine = self._connected.get(session.user_id or "", set())
+        mine.discard(session.sid)
+        if not mine and session.user_id is not None and session.user_id in self._connected:
+            del self._connected[session.user_id]
+            self._shares.went(session.user_id)
 
     async def _write_activity(self) -> None:
         while True:
@@ -121,4 +154,5 @@ class Sessions:
         timer = self._ends.pop(session.sid, None)
         if timer is not None:
             timer.cancel()
-        self.usage.drop(session.sid)
+        self._usage.drop(session.sid)
+        self._disconnected(session)

@@ -302,16 +302,21 @@ async def test_a_session_outlives_the_name_of_its_replica(replica: Run) -> None:
         ann = Raw(bare)
         await ann.connect()
         session: Session = bare.hub.sessions[ann.sid]
-        bare.cluster.replica.id = "renamed"  # as it does when it was taken for dead
+
+        async def owned() -> bool:
+            return (await _record(other, ann.sid))["owner"].decode() == bare.cluster.replica.id
+
+        await bare.cluster.replica._begin_anew()  # as when it was taken for dead
+        assert not await owned()
         async with asyncio.timeout(10):
-            while (await _record(bare, ann.sid))["owner"] != b"renamed":
+            while not await owned():
                 await asyncio.sleep(0.05)
-        bare.cluster.replica.id = "again"
+        await bare.cluster.replica._begin_anew()
         await ann.cut()
         await until(lambda: not session.attached)
         assert await ann.back()
         assert bare.hub.sessions[ann.sid] is session
-        assert (await _record(other, ann.sid))["owner"] == b"again"
+        assert await owned()
 
 
 async def test_hundreds_of_sessions_of_a_killed_replica_recover_at_once(

@@ -60,4 +60,4 @@ def register(gateway: Gateway, services: Services) -> None:
 
     @gateway.on("usage", model=Usage)
     async def usage(session: Session, payload: Usage) -> None:
-        services.sessions.usage.renew(session.sid, payload.model)
+        services.sessions.use(session, payload.model)

@@ -52,8 +52,8 @@ async def config(services: TheServices) -> dict[str, Any]:
 
 @router.get("/api/usage")
 async def usage(services: TheServices) -> dict[str, Any]:
-    """Models in use and people connected, now."""
-    return services.sessions.summary()
+    """Models in use and people connected, now, on all replicas."""
+    return await services.sessions.summary()
 
 
 @router.get("/health")
