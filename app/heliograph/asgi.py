@@ -30,7 +30,7 @@ from heliograph.delivery import (
     SessionRecords,
     SocketServer,
 )
-from heliograph.documents import Documents, Notes
+from heliograph.documents import Documents, Notes, Timing
 from heliograph.edge import Gateway, Page, Services, create_api, register_events
 from heliograph.identity import Identity
 from heliograph.sessions import MemoryShares, RedisShares, Sessions, Shares
@@ -129,7 +129,8 @@ def _build(settings: Settings) -> Services:
     calls = Calls(hub, lifecycle, cluster.peers)
     identity = Identity(settings, database, hub)
     tasks = Tasks(cluster, registry)
-    documents = Documents.over(database, hub, lifecycle, cluster, backplane)
+    timing = Timing(rows=settings.document_settle_updates)
+    documents = Documents.over(database, hub, lifecycle, cluster, backplane, timing)
     return Services(
         settings=settings,
         database=database,

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     chat_settle_seconds: float = Field(
         3.0, gt=0, description="How often an answer in flight is written to the database, s."
     )
+    document_settle_updates: int = Field(
+        200, ge=1, description="Updates after which a document's log becomes a snapshot, at most."
+    )
 
     enable_websocket_support: bool = Field(True, description="Whether websockets are accepted.")
     websocket_transports: Annotated[tuple[Transport, ...], NoDecode] = Field(
