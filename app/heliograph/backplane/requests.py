@@ -100,6 +100,7 @@ class Requests:
         self._parked: list[_Request] = []
         self._batches: dict[Link, _Batch] = {}
         self._number = 0
+        self._closed = False
         self._retry: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -110,6 +111,9 @@ class Requests:
         :class:`RedisRefused`."""
         loop = asyncio.get_running_loop()
         request = _Request(slot, parts, durable and self._replicated)
+        if self._closed:
+            request.future.set_exception(_stopping())
+            return request.future
         self._number += 1
         request.number = self._number
         request.deadline = loop.time() + timeout
@@ -253,11 +257,16 @@ class Requests:
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep) if self._open else None
 
     def close(self) -> None:
-        """Fail what is open."""
+        """Fail what is open, and all that comes."""
+        self._closed = True
         for timer in (self._retry, self._sweeper):
             if timer is not None:
                 timer.cancel()
         open_now, self._open = self._open, {}
         for request in open_now.values():
             if not request.future.done():
-                request.future.set_exception(Unavailable("the server is stopping"))
+                request.future.set_exception(_stopping())
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the server is stopping; try again in a moment", code="draining")
