@@ -38,8 +38,8 @@ NEEDS_NODE := scripts/check-node 20.19 "The page needs"
 # Extra arguments: make test ARGS="-k stop", make lock ARGS=--upgrade, make run ARGS="--help"
 ARGS ?=
 
-.PHONY: help venv web run run-fleet test lint format docs lock screenshots clean page-for-run \
-	test-servers
+.PHONY: help venv web run run-fleet test test-fleet history lint format docs lock screenshots \
+	clean page-for-run test-servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -58,14 +58,29 @@ run-fleet: $(RUNTIME) $(if $(WEB_LOCK),page-for-run) ## three replicas behind HA
 	@exec $(BIN)/python -m tests.fleet $(ARGS)
 
 # The page's own tests start servers of .venv. They come with the whole run only, as does what
-# measures and so runs by itself; each part runs whatever became of those before.
+# measures and so runs by itself, and the suites of stock clients on a fleet; each part runs
+# whatever became of those before.
 test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) web test-servers ## run all tests (ARGS="-k name" for some of Python)
 	@result=0; \
 	$(if $(ARGS),,$(if $(WEB_LOCK),npm --prefix $(WEB) test || result=1;)) \
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(or $(ARGS),-m "not alone") \
 		|| result=1; \
+	$(if $(ARGS),,$(BIN)/python -m pytest --numprocesses auto --dist worksteal \
+		--fleet cluster tests/clients || result=1;) \
 	$(if $(ARGS),,$(BIN)/python -m pytest -m alone --capture no || result=1;) \
 	exit $$result
+
+# Each form of Redis takes some minutes: FLEETS=cluster for one of them.
+FLEETS ?= standalone sentinel cluster
+test-fleet: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) web test-servers ## the suites of clients and browser on three replicas behind HAProxy
+	@for redis in $(FLEETS); do \
+		echo "Redis: $$redis"; \
+		$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not alone" \
+			--fleet $$redis $(or $(ARGS),tests/clients tests/browser) || exit 1; \
+	done
+
+history: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) test-servers ## what clients see while things die (ARGS="--redis all --fault all")
+	@$(BIN)/python -m tests.fleet.history $(ARGS)
 
 lint: $(DEV) $(if $(WEB_LOCK),$(WEB_STAMP)) ## ruff, mypy strict, import layers; the page's linters and types
 	$(BIN)/ruff check .
