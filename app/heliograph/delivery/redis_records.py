@@ -13,9 +13,8 @@ been frozen, learns at its next renewal (at once, after a freeze) that the sessi
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -24,15 +23,13 @@ from heliograph.backplane import Backplane
 from heliograph.delivery.peers import PEER_TIMEOUT, Named, Peers
 from heliograph.delivery.positions import Positions
 from heliograph.delivery.records import Holder, Taken, Whereabouts, secret_of, sid_of
+from heliograph.delivery.renewals import Held, Renewals
 from heliograph.delivery.session import Session
 from heliograph.errors import HeliographError, Unavailable
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_TICK_SECONDS = 1.0
-_FROZEN_SECONDS = 3.0
-_BATCH = 256
 _QUICK_SECONDS = 3.0  # for what is not worth waiting longer
 _ASK_SECONDS = 1.0
 _SILENT_SECONDS = 5.0
@@ -40,22 +37,6 @@ _MAX_PID = 200
 _MAX_OWNERS = 5
 
 _GONE, _SAVE_AGAIN = 0, 2  # what renewing answers besides 1
-
-
-@dataclass(eq=False, slots=True)
-class _Held:
-    """A session this replica owns.
-
-    :ivar owner: our name as it was written last.
-    :ivar stored: the revision that was written last.
-    """
-
-    session: Session
-    owner: str
-    generation: int = 1
-    stored: int = -1
-    renewed_at: float = field(default_factory=time.monotonic)
-    writing: asyncio.Task[None] | None = None
 
 
 class RedisSessionRecords:
@@ -80,11 +61,10 @@ class RedisSessionRecords:
         self._every = renew_every or min(60.0, max(5.0, recovery_seconds / 4))
         # A renewal may be late by two rounds, because Redis was away.
         self._ttl = int((recovery_seconds + 3 * self._every) * 1000)
-        self._held: dict[str, _Held] = {}  # those renewed longest ago come first
-        self._doubted_at = 0.0
+        self._held: dict[str, Held] = {}
+        self._renewals = Renewals(self._held, self._renew, self._every, lambda: self.replica)
         self._silent: dict[str, float] = {}
         self._holder: Holder | None = None
-        self._renewer: asyncio.Task[None] | None = None
         peers.serve("session_release", self._asked_to_release)
 
     @property
@@ -95,14 +75,12 @@ class RedisSessionRecords:
     async def start(self, holder: Holder) -> None:
         """Begin to renew what is held."""
         self._holder = holder
-        self._renewer = asyncio.create_task(self._renew(), name="renew sessions")
+        self._renewals.start()
 
     async def stop(self) -> None:
         """Write what is unwritten; the sessions can be recovered elsewhere."""
-        if self._renewer is not None:
-            self._renewer.cancel()
-            await asyncio.gather(self._renewer, return_exceptions=True)
-        unwritten = [held for held in self._held.values() if _is_unwritten(held)]
+        await self._renewals.stop()
+        unwritten = [held for held in self._held.values() if held.unwritten]
         try:
             async with asyncio.timeout(_QUICK_SECONDS):
                 await asyncio.gather(
@@ -124,17 +102,17 @@ class RedisSessionRecords:
             return
         held = self._held.get(session.sid)
         if held is None:
-            held = self._held[session.sid] = _Held(session, self.replica)
+            held = self._held[session.sid] = Held(session, self.replica)
         wanted = session.positions.revision
         while held.stored < wanted:
             if held.writing is None:
                 held.writing = asyncio.create_task(self._write(held))
-                held.writing.add_done_callback(_heed)
+                held.writing.add_done_callback(partial(self._heed, held))
             await asyncio.shield(held.writing)
             if session.ended:
                 raise Unavailable(f"session {session.sid} has ended")
 
-    async def _write(self, held: _Held) -> None:
+    async def _write(self, held: Held) -> None:
         # By now all that changed in this turn is in it.
         try:
             if self._held.get(held.session.sid) is not held:
@@ -154,7 +132,13 @@ class RedisSessionRecords:
             self._lose(held)
             return
         held.owner, held.stored = owner, revision
-        self._renewed(held)
+        self._renewals.renewed(held)
+
+    def _heed(self, held: Held, writing: asyncio.Task[None]) -> None:
+        # Whoever waited for it may be gone.
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            log.info("session.not_saved", error=str(error)[:200])
+            self._renewals.failed(held)
 
     def _key(self, sid: str) -> str:
         return self._backplane.key("session_pool", sid)
@@ -258,7 +242,7 @@ class RedisSessionRecords:
         kept = orjson.loads(data)
         session = Session(None, None, sid, pid, positions=Positions.from_plain(kept["positions"]))
         session.connected_at = kept["connected_at"]
-        self._held[sid] = _Held(session, self.replica, generation, stored=revision)
+        self._held[sid] = Held(session, self.replica, generation, stored=revision)
         return Taken(session, moved=True, callers=waiting)
 
     async def _ask(self, owner: str, sid: str, generation: int) -> None:
@@ -297,46 +281,18 @@ class RedisSessionRecords:
 
     # -- renewing ----------------------------------------------------------------------
 
-    def _renewed(self, held: _Held) -> None:
-        held.renewed_at = time.monotonic()
-        sid = held.session.sid
-        if self._held.get(sid) is held:
-            self._held[sid] = self._held.pop(sid)
-
-    def _lose(self, held: _Held) -> None:
+    def _lose(self, held: Held) -> None:
         self.drop(held.session)
         if self._holder is not None:
             self._holder.lost(held.session)
 
-    async def _renew(self) -> None:
-        looked_at, name = time.monotonic(), self.replica
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            now = time.monotonic()
-            if now - looked_at > _FROZEN_SECONDS or name != self.replica:
-                # Frozen, or Redis was away: everything may have changed meanwhile.
-                self._doubted_at = now
-            looked_at, name = now, self.replica
-            try:
-                await self._renew_due(now)
-            except Exception:
-                log.exception("sessions.not_renewed")
-
-    async def _renew_due(self, now: float) -> None:
-        before = max(now - self._every, self._doubted_at)
-        due = list(itertools.takewhile(lambda held: held.renewed_at < before, self._held.values()))
-        for start in range(0, len(due), _BATCH):
-            done = await asyncio.gather(*map(self._renew_one, due[start : start + _BATCH]))
-            if not any(done):
-                log.warning("sessions.renewals_wait", sessions=len(due) - start)
-                return  # Redis is away; they stay due
-
-    async def _renew_one(self, held: _Held) -> bool:
+    async def _renew(self, held: Held) -> bool:
+        """Renew one; ``False`` when Redis is away."""
         session = held.session
         if self._held.get(session.sid) is not held:
             return True
         try:
-            if not _is_unwritten(held):
+            if not held.unwritten:
                 answer = await self._backplane.call(
                     "session_renew",
                     [self._key(session.sid)],
@@ -350,7 +306,7 @@ class RedisSessionRecords:
                     return True
                 if answer != _SAVE_AGAIN:
                     held.owner = self.replica
-                    self._renewed(held)
+                    self._renewals.renewed(held)
                     return True
                 held.stored = -1
             async with asyncio.timeout(_QUICK_SECONDS):
@@ -358,10 +314,6 @@ class RedisSessionRecords:
         except (Unavailable, TimeoutError):
             return session.ended
         return True
-
-
-def _is_unwritten(held: _Held) -> bool:
-    return held.stored < held.session.positions.revision
 
 
 def _content(session: Session) -> tuple[str, str, bytes]:
@@ -374,20 +326,14 @@ def _content(session: Session) -> tuple[str, str, bytes]:
     return session.user_id or "", secret, orjson.dumps(data)
 
 
-def _here(held: _Held | None, pid: str, user_id: str) -> Taken | None:
+def _here(held: Held | None, pid: str, user_id: str) -> Taken | None:
     """Redis may have lost a session that is still here."""
     if held is None or held.session.pid != pid or held.session.user_id != user_id:
         return None
     return Taken(held.session)
 
 
-async def _written(held: _Held) -> None:
+async def _written(held: Held) -> None:
     """Let a write under way come first."""
     if held.writing is not None:
         await asyncio.wait({held.writing}, timeout=_ASK_SECONDS)
-
-
-def _heed(task: asyncio.Task[None]) -> None:
-    # Whoever waited for it may have gone; the renewal tries again.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.info("session.not_saved", error=str(error)[:200])

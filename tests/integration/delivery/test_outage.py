@@ -90,7 +90,7 @@ async def test_a_join_fails_and_sockets_stay(own_redis: Standalone, impatient: R
 async def test_what_was_left_meanwhile_is_written_afterwards(
     own_redis: Standalone, impatient: Replicas
 ) -> None:
-    async with impatient() as bare:
+    async with impatient(renew_every=600) as bare:
         ann = Raw(bare)
         await ann.connect()
         session = bare.hub.sessions[ann.sid]
