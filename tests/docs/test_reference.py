@@ -9,10 +9,10 @@ from typing import Any
 
 from heliograph import errors
 from heliograph.channels import limits
-from heliograph.chat import remote_tools, requests, streams, text
+from heliograph.chat import remote_tools, requests, stream, text
 from heliograph.chat.payloads import _CALLED, _EMITTED, ALIASES
 from heliograph.delivery import lifecycle
-from heliograph.documents import awareness, cursors, notes, open, service
+from heliograph.documents import awareness, copy, cursors, notes, service
 from heliograph.edge import api
 from heliograph.settings import Settings
 from tests.docs.pages import ROOT, codes, fields, read, rows, section
@@ -260,7 +260,7 @@ def test_limits_are_those_of_the_code() -> None:
             f"{requests.MAX_TOOL_SPECS} tools",
             f"{remote_tools.MAX_TOOL_BYTES // mib} MiB",
         ],
-        "answer": [f"{streams.MAX_ANSWER:,} characters"],
+        "answer": [f"{stream.MAX_ANSWER:,} characters"],
         "data of one emitted event": [f"{text.MAX_JSON_BYTES // mib} MiB"],
         "channel message": [
             f"{limits.MAX_CONTENT:,} characters",
@@ -269,7 +269,7 @@ def test_limits_are_those_of_the_code() -> None:
         "different reactions to a message": [str(limits.MAX_REACTIONS)],
         "note": [f"{notes.MAX_MARKDOWN:,} characters"],
         "document": [
-            f"{open.MAX_DOCUMENT_BYTES // mib} MiB",
+            f"{copy.MAX_DOCUMENT_BYTES // mib} MiB",
             f"one update {service.MAX_UPDATE_BYTES // mib} MiB",
             f"awareness {awareness.MAX_AWARENESS_BYTES // 1024} KiB",
         ],
