@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import socketio
 from fastapi import FastAPI
@@ -103,32 +104,47 @@ class Application:
         await self.sockets.close_transports(1012, "restart: the server is stopping")
 
 
+@dataclass(frozen=True)
+class _Hot:
+    """Where the features keep what is hot; ``None`` stands for their own memory."""
+
+    records: SessionRecords
+    shares: Shares
+    tasks: RedisTaskRegistry | None = None
+    answers: RedisHotLog | None = None
+    turns: RedisTurns | None = None
+
+
+def _in_redis(settings: Settings, backplane: Backplane, hub: Hub, cluster: Cluster) -> _Hot:
+    assert isinstance(hub.broker, RedisBroker)
+    replica = cluster.replica
+    seconds = settings.connection_recovery_seconds
+    return _Hot(
+        records=RedisSessionRecords(backplane, replica, cluster.peers, seconds),
+        shares=RedisShares(backplane, cluster),
+        tasks=RedisTaskRegistry(backplane, replica),
+        answers=RedisHotLog(backplane, hub.broker, grace=settings.replica_lease_seconds),
+        turns=RedisTurns(backplane),
+    )
+
+
 def _build(settings: Settings) -> Services:
     database = Database(settings.sqlalchemy_url)
+    recovery_seconds = settings.connection_recovery_seconds
     backplane: Backplane | None = None
-    hot: RedisHotLog | None = None
-    registry: RedisTaskRegistry | None = None
-    turns: RedisTurns | None = None
-    broker: Broker = MemoryBroker(settings.connection_recovery_seconds)
+    broker: Broker = MemoryBroker(recovery_seconds)
     if settings.websocket_manager:
         backplane = Backplane(RedisConfig.from_settings(settings))
-        redis_broker = RedisBroker(backplane, settings.connection_recovery_seconds)
-        broker = redis_broker
-        hot = RedisHotLog(backplane, redis_broker, grace=settings.replica_lease_seconds)
+        broker = RedisBroker(backplane, recovery_seconds)
     hub = Hub(broker)
     cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
-    recovery_seconds = settings.connection_recovery_seconds
-    records: SessionRecords = MemorySessionRecords()
-    shares: Shares = MemoryShares()
+    hot = _Hot(MemorySessionRecords(), MemoryShares())
     if backplane is not None:
-        shares = RedisShares(backplane, cluster)
-        turns = RedisTurns(backplane)
-        registry = RedisTaskRegistry(backplane, cluster.replica)
-        records = RedisSessionRecords(backplane, cluster.replica, cluster.peers, recovery_seconds)
-    lifecycle = Lifecycle(hub, records, recovery_seconds)
+        hot = _in_redis(settings, backplane, hub, cluster)
+    lifecycle = Lifecycle(hub, hot.records, recovery_seconds)
     calls = Calls(hub, lifecycle, cluster.peers)
     identity = Identity(settings, database, hub)
-    tasks = Tasks(cluster, registry)
+    tasks = Tasks(cluster, hot.tasks)
     timing = Timing(rows=settings.document_settle_updates)
     documents = Documents.over(database, hub, lifecycle, cluster, backplane, timing)
     return Services(
@@ -140,10 +156,10 @@ def _build(settings: Settings) -> Services:
         lifecycle=lifecycle,
         calls=calls,
         identity=identity,
-        sessions=Sessions(hub, lifecycle, identity.users, shares),
+        sessions=Sessions(hub, lifecycle, identity.users, hot.shares),
         tasks=tasks,
-        chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot),
-        channels=Channels(database, hub, turns),
+        chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot.answers),
+        channels=Channels(database, hub, hot.turns),
         documents=documents,
         notes=Notes(database, hub, documents),
     )
