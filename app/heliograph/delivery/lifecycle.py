@@ -211,7 +211,8 @@ class Lifecycle:
                 log.info("session.recovery_lost", reason=str(reason))
                 self._cannot_recover(session)
             except Unavailable as error:
-                link.end(1013, f"unavailable: {error.message}")
+                log.warning("session.replay_failed", error=error.message)
+                link.end(1013, "unavailable: Redis does not answer; come back")
 
     def _replay(self, session: Session, room: str, logged: Logged) -> None:
         if room not in session.positions:

@@ -222,7 +222,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         except Unavailable as error:
             # Not a refusal: stock clients would not come back after one.
             metrics.HANDSHAKES.labels(error.code).inc()
-            client.socket.end(1013, f"unavailable: {error.message}"[:120], flush=True)
+            log.warning("socket.not_connected", error=error.message)
+            client.socket.end(1013, "unavailable: Redis does not answer; come back", flush=True)
             return
         if session is None:
             return
