@@ -18,6 +18,7 @@ from heliograph.backplane.config import Address, RedisConfig
 from heliograph.backplane.functions import full_name
 from heliograph.backplane.link import LinkLost, Part, ReplyError, pack
 from heliograph.backplane.node import Node, NotUsable
+from heliograph.backplane.replication import WAIT_MS, eligible_replicas
 from heliograph.backplane.requests import Argument, Requests
 from heliograph.backplane.subscriptions import Listener, Subscriptions
 from heliograph.backplane.topology import ClusterTopology, create_topology
@@ -59,13 +60,15 @@ class Backplane:
             on_trouble=self._trouble,
             on_moved=self._moved,
             reload=self._reload,
+            confirmed=self._topology.confirms,
             replicated=config.replicated,
         )
 
     async def start(self) -> None:
         """Connect to every master.
 
-        :raises ConfigurationError: naming the variable, when that takes too long.
+        :raises ConfigurationError: naming the variable, when that takes too long, or when
+            there are no replicas to wait for.
         """
         self._watcher = asyncio.create_task(self._watch())
         with contextlib.suppress(TimeoutError):
@@ -77,6 +80,19 @@ class Backplane:
             why = self.why_unavailable
             await self.stop()
             raise ConfigurationError(f"{self.config.variable}: Redis cannot be used: {why}")
+        if self.replicated and self.config.mode == "standalone":
+            await self._require_replica()
+
+    async def _require_replica(self) -> None:
+        # Under Sentinel and in a cluster it may have lost its last one a moment ago.
+        [node] = self._nodes.values()
+        info = await node.commands.ask("INFO", "replication") if node.commands else b""
+        if not eligible_replicas(info):
+            await self.stop()
+            raise ConfigurationError(
+                f"DELIVERY_DURABILITY: replicated, but {node.address} has no replica: give it "
+                "one, or set it to memory"
+            )
 
     async def stop(self) -> None:
         """End all connections; what still waits fails."""
@@ -167,6 +183,23 @@ class Backplane:
         """The same for any command."""
         packed = pack(*(part(0) if callable(part) else part for part in command))
         self.subscriptions.ask(channel.encode(), packed, on_reply)
+
+    def wait_in_order(self, channel: str, on_reply: Callable[[bool], None]) -> None:
+        """Ask, in order with the messages of a channel, whether a replica of Redis has what
+        was just read. One that has no replica left, but is the master, needs none."""
+
+        def waited(replicas: int) -> None:
+            if replicas:
+                on_reply(True)
+            else:
+                self.send_in_order(channel, ("INFO", "replication"), looked)
+
+        def looked(info: bytes) -> None:
+            owner = self._topology.owner(self.slot(channel))
+            alone = not eligible_replicas(info)
+            on_reply(alone and owner is not None and self._topology.confirms(owner))
+
+        self.send_in_order(channel, ("WAIT", 1, WAIT_MS), waited)
 
     def listen(
         self,

@@ -15,6 +15,7 @@ from typing import Any
 from heliograph.backplane.config import Address
 from heliograph.backplane.link import Link, LinkLost, Part, pack
 from heliograph.backplane.node import Node
+from heliograph.backplane.replication import WAIT_MS, eligible_replicas
 from heliograph.errors import Unavailable
 from heliograph.telemetry import get_logger
 
@@ -22,7 +23,6 @@ log = get_logger(__name__)
 
 _RETRY_SECONDS = 0.05
 _SWEEP_SECONDS = 0.1
-_WAIT_MS = 500  # for a replica of Redis, before asking again
 
 _LATER = ("TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS",
           "UNBLOCKED", "BUSY")  # fmt: skip
@@ -78,6 +78,7 @@ class Requests:
     :param on_trouble: the topology should be asked again.
     :param on_moved: a server said who owns a slot.
     :param reload: a node lacks our functions.
+    :param confirmed: whether a server was named as a master just now.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Requests:
         on_trouble: Callable[[], None],
         on_moved: Callable[[int, Address], None],
         reload: Callable[[Node], None],
+        confirmed: Callable[[Address], bool],
         replicated: bool,
     ) -> None:
         self._node_of = node_of
@@ -95,6 +97,8 @@ class Requests:
         self._on_trouble = on_trouble
         self._on_moved = on_moved
         self._reload = reload
+        self._confirmed = confirmed
+        self._alone: set[Link] = set()  # masters that were seen without replicas
         self._replicated = replicated
         self._open: dict[int, _Request] = {}
         self._parked: list[_Request] = []
@@ -220,27 +224,51 @@ class Requests:
 
     def _close_batch(self, link: Link, batch: _Batch) -> None:
         del self._batches[link]
-        self._wait(link, batch)
+        if link in self._alone:
+            self._look(link, batch)  # at once: a wait would take its whole time
+        else:
+            self._wait(link, batch)
 
     def _wait(self, link: Link, batch: _Batch) -> None:
-        link.send(pack("WAIT", 1, _WAIT_MS), lambda reply: self._waited(link, batch, reply))
+        link.send(pack("WAIT", 1, WAIT_MS), lambda reply: self._waited(link, batch, reply))
 
     def _waited(self, link: Link, batch: _Batch, reply: Any) -> None:
-        done = [item for item in batch.done if item[0].number in self._open]
-        if isinstance(reply, int) and reply >= 1:
-            for request, answer in done:
-                self._finish(request, answer)
-        elif isinstance(reply, Exception):
-            error = LinkLost(f"not known to be on a replica of Redis: {reply}")
-            for request, _ in done:
-                request.attempts += 1
-                request.why = str(error)
-                self._park(request)
-        elif done:
-            for request, _ in done:
+        if isinstance(reply, Exception):
+            self._doubt(batch, reply)
+        elif reply >= 1:
+            self._release(batch)
+        else:
+            self._look(link, batch)
+
+    def _look(self, link: Link, batch: _Batch) -> None:
+        link.send(pack("INFO", "replication"), lambda reply: self._looked(link, batch, reply))
+
+    def _looked(self, link: Link, batch: _Batch, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            self._doubt(batch, reply)
+        elif eligible_replicas(reply) or not self._confirmed(link.address):
+            self._alone.discard(link)
+            for request, _ in batch.done:
                 request.why = "no replica of Redis has it (DELIVERY_DURABILITY=replicated)"
-            batch.done = done
-            self._wait(link, batch)
+            if any(request.number in self._open for request, _ in batch.done):
+                self._wait(link, batch)
+        else:
+            if link not in self._alone:
+                self._alone = {each for each in self._alone if each.alive} | {link}
+                log.warning("redis.master_alone", address=str(link.address))
+            self._release(batch)
+
+    def _release(self, batch: _Batch) -> None:
+        for request, answer in batch.done:
+            if request.number in self._open:
+                self._finish(request, answer)
+
+    def _doubt(self, batch: _Batch, error: Exception) -> None:
+        for request, _ in batch.done:
+            if request.number in self._open:
+                request.attempts += 1
+                request.why = f"not known to be on a replica of Redis: {error}"
+                self._park(request)
 
     # -- deadlines ---------------------------------------------------------------------
 

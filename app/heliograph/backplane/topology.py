@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,7 @@ log = get_logger(__name__)
 
 SLOTS = 16384
 _ASKED = 3  # nodes of a cluster that are asked for its layout
+_RECENT_SECONDS = 3.0
 _PATIENCE = 0.7  # seconds for an answer; others are asked at the same time
 
 
@@ -30,6 +32,9 @@ class Topology(Protocol):
     """
 
     suspended: bool
+
+    def confirms(self, address: Address) -> bool:
+        """Whether it was named as a master just now, by those who decide that."""
 
     @property
     def masters(self) -> frozenset[Address]:
@@ -66,6 +71,10 @@ class FixedTopology:
         self.masters = frozenset({address})
         self._address = address
 
+    def confirms(self, address: Address) -> bool:
+        """There is no other."""
+        return address == self._address
+
     def owner(self, slot: int) -> Address | None:
         """That server."""
         return self._address
@@ -76,6 +85,10 @@ class FixedTopology:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _recent(answered_at: float) -> bool:
+    return time.monotonic() - answered_at < _RECENT_SECONDS
 
 
 class _Panel:
@@ -158,10 +171,15 @@ class SentinelTopology:
         self._config = config
         self._on_change = on_change
         self._epoch = -1
+        self._answered_at = 0.0
         self._panel = _Panel(
             config, "", config.sentinel_password, channels=_SENTINEL_NEWS, hear=self._heard
         )
         self._sentinels = set(config.seeds)
+
+    def confirms(self, address: Address) -> bool:
+        """Whether the Sentinels name it, and no failover is under way."""
+        return address in self.masters and not self.suspended and _recent(self._answered_at)
 
     def owner(self, slot: int) -> Address | None:
         """The master."""
@@ -176,6 +194,7 @@ class SentinelTopology:
         ]
         if not views:
             return False
+        self._answered_at = time.monotonic()
         was_suspended = self.suspended
         self.suspended = any(view.failing_over for view in views)
         newest = max(views)
@@ -227,6 +246,11 @@ class ClusterTopology:
         self._nodes: list[Address] = list(config.seeds)
         self._owners: list[Address | None] = [None] * SLOTS
         self._turn = 0
+        self._answered_at = 0.0
+
+    def confirms(self, address: Address) -> bool:
+        """Whether other nodes say that it has slots."""
+        return address in self.masters and _recent(self._answered_at)
 
     def owner(self, slot: int) -> Address | None:
         """The master of the slot."""
@@ -246,6 +270,8 @@ class ClusterTopology:
             views = await self._panel.ask(self._config.seeds, "CLUSTER", "NODES")
         if not views:
             return False
+        if len(views) > 1:  # one alone may be the one that is cut off
+            self._answered_at = time.monotonic()
         claims: list[tuple[int, Address, list[tuple[int, int]]]] = []
         nodes: dict[Address, None] = {}
         for address, view in views.items():

@@ -47,7 +47,6 @@ _LEAST_KEPT = 30.0  # seconds, for gap repair also when recovery is off
 _META_SECONDS = 3600.0
 _RENEW_SECONDS = 1200.0
 _VOLATILE_SECONDS = 2.0  # what is late is worthless
-_WAIT_MS = 500
 
 
 class RedisBroker:
@@ -250,10 +249,9 @@ class RedisBroker:
         """Get a big frame on the room's line."""
         self._backplane.send_in_order(self.channel(room), ("GET", key), on_reply)
 
-    def wait_in_order(self, room: str, on_reply: Callable[[int], None]) -> None:
-        """Wait until a replica of Redis has what was just read; 0 when it has not."""
-        command = ("WAIT", 1, _WAIT_MS)
-        self._backplane.send_in_order(self.channel(room), command, on_reply)
+    def wait_in_order(self, room: str, on_reply: Callable[[bool], None]) -> None:
+        """Ask whether a replica of Redis has what was just read; see the backplane."""
+        self._backplane.wait_in_order(self.channel(room), on_reply)
 
     async def _renew(self) -> None:
         # A silent room's position must not expire below its members.

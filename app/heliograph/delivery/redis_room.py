@@ -53,8 +53,8 @@ class Carrier(Protocol):
     def fetch_in_order(self, room: str, key: str, on_reply: Callable[[bytes | None], None]) -> None:
         """Get a big frame on the room's line."""
 
-    def wait_in_order(self, room: str, on_reply: Callable[[int], None]) -> None:
-        """Wait for a replica of Redis, on the room's line."""
+    def wait_in_order(self, room: str, on_reply: Callable[[bool], None]) -> None:
+        """Ask on the room's line whether a replica of Redis has what was read."""
 
 
 class RoomLine:
@@ -158,11 +158,11 @@ class RoomLine:
             return
         held = self.held
 
-        def waited(replicas: int) -> None:
+        def waited(safe: bool) -> None:
             # What no replica of Redis has may be lost: it is not shown yet.
             if self.held is not held:
                 return  # the line broke meanwhile: asked for again
-            if replicas:
+            if safe:
                 self._reached(reply)
             else:
                 self.broker.wait_in_order(self.name, waited)

@@ -57,6 +57,14 @@ async def test_a_replica_of_redis_is_refused(redis_prefix: str) -> None:
     assert "it is a replica" in said
 
 
+async def test_one_server_without_a_replica_cannot_be_replicated(
+    redis: Standalone, redis_prefix: str
+) -> None:
+    said = await _refusal(redis, redis_prefix, delivery_durability="replicated")
+    assert said.startswith("DELIVERY_DURABILITY: ")
+    assert "has no replica" in said
+
+
 async def test_wrong_credentials_are_said(redis_prefix: str) -> None:
     with redis_standalone() as servers:
         url = f"redis://ann:wrong@{servers.nodes[0].address}/0"

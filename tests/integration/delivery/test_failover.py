@@ -21,7 +21,16 @@ from heliograph.errors import Unavailable
 from tests.support.backplane import open_backplane
 from tests.support.bare import until
 from tests.support.cutproxy import CutProxy
-from tests.support.redis import Cluster, Sentinel, Standalone, redis_sentinel, redis_standalone
+from tests.support.redis import (
+    Cluster,
+    Sentinel,
+    Standalone,
+    redis_sentinel,
+    redis_standalone,
+)
+from tests.support.redis import (
+    redis_cluster as a_cluster,
+)
 
 ROOMS = [f"room-{number}" for number in range(6)]
 
@@ -159,6 +168,22 @@ async def test_a_master_of_a_cluster_is_replaced(redis_cluster: Cluster, redis_p
                 old.resume()
         checker.check()
         assert not checker.refused
+
+
+async def test_a_master_that_has_no_replica_left_goes_on_alone(redis_prefix: str) -> None:
+    with a_cluster() as servers:
+        changes = {"delivery_durability": "replicated"}
+        async with (
+            open_backplane(servers, redis_prefix, **changes) as sender,
+            open_backplane(servers, redis_prefix, **changes) as receiver,
+        ):
+            async with checked(sender, receiver) as checker:
+                old = servers.master(sender.key("room", ROOMS[0]))
+                old.kill()
+                await asyncio.to_thread(servers.wait_for_failover, old)
+            checker.check()
+            assert not checker.refused
+            assert not checker.resets
 
 
 async def test_slots_move_to_another_master(redis_cluster: Cluster, redis_prefix: str) -> None:
