@@ -21,7 +21,7 @@ from heliograph.chat.outlet import MAX_TOLD, Outlet
 from heliograph.chat.stream import Stream
 from heliograph.chat.tools import Offered, ToolError
 from heliograph.chat.turn import ToolCall, Turn
-from heliograph.errors import HeliographError
+from heliograph.errors import HeliographError, Unavailable
 from heliograph.tasks import Task, Tasks
 from heliograph.telemetry import get_logger
 
@@ -29,6 +29,10 @@ log = get_logger(__name__)
 
 MAX_ROUNDS = 10
 """How often one answer may go to tools and back."""
+
+
+_END_ATTEMPTS = 40  # each waits as long as a publish does, DELIVERY_DEADLINE_SECONDS
+_END_PAUSE = 0.5
 
 
 @dataclass(slots=True)
@@ -107,11 +111,28 @@ class Pipeline:
         except Exception:
             log.exception("chat.event_failed", kind=kind)
 
+    async def _tell_end(self, job: Job, kind: str, data: Any) -> None:
+        """Send how it ended; again and again while nothing can be published, since a page
+        that does not hear of it shows an answer that goes on for ever."""
+        for _ in range(_END_ATTEMPTS):
+            try:
+                await job.outlet.send(kind, data)
+            except Unavailable as error:
+                log.warning("chat.end_not_told", kind=kind, error=error.message)
+                if error.code == "draining":
+                    return
+                await asyncio.sleep(_END_PAUSE)
+            except Exception:
+                log.exception("chat.event_failed", kind=kind)
+                return
+            else:
+                return
+
     async def _announce(self, job: Job, ending: Ending) -> None:
         if ending.state == "stopped":
-            await self._tell(job, "chat:tasks:cancel", {"state": "stopped"})
+            await self._tell_end(job, "chat:tasks:cancel", {"state": "stopped"})
         elif ending.state == "error":
-            await self._tell(job, "chat:message:error", {"error": ending.error})
+            await self._tell_end(job, "chat:message:error", {"error": ending.error})
         else:
             said: dict[str, Any] = {"done": True, "state": ending.state}
             if job.stream.size <= MAX_TOLD:
@@ -120,7 +141,7 @@ class Pipeline:
                 said["usage"] = ending.usage
             if job.title is not None:
                 said["title"] = job.title
-            await self._tell(job, "chat:completion", said)
+            await self._tell_end(job, "chat:completion", said)
 
     # -- model and tools -------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
 
 from heliograph.settings import Settings
+from heliograph.store.models import Message
 from tests.support.backplane import redis_settings
 from tests.support.bare import until
 from tests.support.redis import RedisServers, redis_standalone
@@ -65,3 +68,54 @@ async def test_while_redis_is_away_sockets_stay_and_everything_works_again_by_it
             assert posted.status_code == 200
             await until(lambda: len(socket.log) > before)
             assert socket.client.connected
+
+
+async def test_an_answer_that_ends_while_redis_is_away_is_told_afterwards(
+    settings: Settings, redis_prefix: str
+) -> None:
+    with redis_standalone(appendonly=True) as servers:
+        chosen = shared_settings(
+            settings,
+            servers,
+            redis_prefix,
+            delivery_deadline_seconds=0.5,
+            redis_socket_timeout=0.5,
+            echo_delay_ms=10,
+        )
+        async with serve(chosen) as server:
+            backplane = server.services.backplane
+            assert backplane is not None
+            ann = await server.signup("ann")
+            socket = await ann.connect()
+            chat_id = (await ann.http.post("/api/v1/chats/new", json={})).json()["id"]
+            words = " ".join(f"w{number}" for number in range(100))
+            asked = {
+                "model": "echo",
+                "chat_id": chat_id,
+                "id": "answer",
+                "session_id": socket.sid,
+                "messages": [{"role": "user", "content": words}],
+            }
+            assert (await ann.http.post("/api/chat/completions", json=asked)).status_code == 200
+            await socket.expect("events", where=lambda event: event["data"]["type"] == "message")
+            servers.nodes[0].kill()
+            await until(lambda: not backplane.available)
+            stored = await _ended(server, "answer")
+            assert stored.split()[-1] == "w99"
+            servers.nodes[0].restart()
+            end = await socket.expect(
+                "events", where=lambda event: event["data"]["type"] == "chat:completion", timeout=60
+            )
+            assert end["data"]["data"]["content"] == stored
+
+
+async def _ended(server: RunningServer, message_id: str) -> str:
+    """The text of the answer as stored, when it has ended."""
+    query = select(Message.content, Message.state).where(Message.id == message_id)
+    async with asyncio.timeout(60):
+        while True:
+            async with server.services.database.read() as session:
+                row = (await session.execute(query)).one()
+            if row.state != "streaming":
+                return str(row.content)
+            await asyncio.sleep(0.1)
