@@ -57,7 +57,9 @@ class Settings(BaseSettings):
         7 * 24 * 3600, ge=1, description="Life of a token that sign-in hands out, s."
     )
     auth_attempts_per_minute: int = Field(
-        30, ge=1, description="Sign-ups and sign-ins one address may try in a minute."
+        30,
+        ge=1,
+        description="Sign-ups and sign-ins one address may try in a minute, on each replica.",
     )
     cors_allow_origin: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins besides our own that may connect, `;`-separated; `*` for all."

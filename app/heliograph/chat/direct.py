@@ -136,6 +136,10 @@ class DirectChannels:
                 channel.fail(_ended(session.sid))
         self._forwards.forget(session.sid)
 
+    def session_moved(self, session: Session) -> None:
+        """A session that goes on at another replica sends there."""
+        self._forwards.forget(session.sid)
+
     async def stop(self) -> None:
         """Forward no more."""
         await self._forwards.stop()

@@ -84,6 +84,7 @@ class Chat:
             self.caller, settings.openai_timeout_seconds, cluster.peers, cluster.replica
         )
         lifecycle.on_ended.append(self.direct.session_ended)
+        lifecycle.on_moved.append(self.direct.session_moved)
         self._upstream: Upstream | None = None
         if settings.openai_api_base_url:
             self._upstream = Upstream(

@@ -85,9 +85,10 @@ class Users:
             return _rows(await session.execute(delete(User).where(User.id == user_id))) > 0
 
     async def touch(self, seen: dict[str, int]) -> None:
-        """Set ``last_active_at`` of many users in one transaction."""
+        """Move ``last_active_at`` of many users on, in one transaction."""
         users = cast(Table, User.__table__)  # on the table: a user may be gone by now
-        statement = update(users).where(users.c.id == bindparam("user_id"))
+        later = users.c.last_active_at < bindparam("seen_at")  # as other replicas saw
+        statement = update(users).where(users.c.id == bindparam("user_id"), later)
         statement = statement.values(last_active_at=bindparam("seen_at"))
         rows = [{"user_id": user_id, "seen_at": at} for user_id, at in seen.items()]
         async with self._database.write() as session:
