@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from tests.fleet import MODES, Fleet, run_fleet
+from tests.fleet import MODES, Fleet, Mode, run_fleet, run_redis
 from tests.support.cutproxy import CutProxy
 from tests.support.redis import Cluster, Sentinel
 
@@ -156,8 +156,13 @@ FAILINGS = (
 )  # fmt: skip
 
 
+def _redis_options(mode: Mode) -> dict[str, Any]:
+    # One server keeps what it has on disk: nobody else has it.
+    return {"appendonly": True} if mode == "standalone" else {}
+
+
 async def run(
-    mode: str,
+    mode: Mode,
     fault: str,
     *,
     durability: str,
@@ -172,7 +177,10 @@ async def run(
         "AUTH_ATTEMPTS_PER_MINUTE": "100000",
         "REPLICA_LEASE_SECONDS": "5",
     }
-    with run_fleet(mode, environment=environment, progress=say) as fleet:  # type: ignore[arg-type]
+    with (
+        run_redis(mode, **_redis_options(mode)) as servers,
+        run_fleet(servers, environment=environment, progress=say) as fleet,
+    ):
         lines = Lines([])
         if fault == "cut-connection" and mode == "standalone":
             proxy = CutProxy(fleet.redis.nodes[0].port)
