@@ -14,7 +14,12 @@ from tests.support.processes import Process, free_port
 _IDLE_SECONDS = 60
 
 _CONFIG = """\
+global
+    # Servers that come and go; not the requests.
+    log stdout format raw local0 notice
+
 defaults
+    log global
     mode http
     option forwardfor
     timeout connect 2s
@@ -23,6 +28,7 @@ defaults
     timeout client {idle}s
     timeout server {idle}s
     timeout tunnel {idle}s
+    timeout check 4s
     # A replica that is gone: another one takes the request, and the cookie is set anew.
     retries 2
     option redispatch 1
@@ -40,7 +46,9 @@ backend replicas
     force-persist if {{ nbsrv(replicas) eq 0 }}
     option httpchk GET /ready
     http-check expect status 200
-    default-server check inter 1s fastinter 500ms fall 2 rise 1 observe layer4
+    # One that is gone is out within two seconds. One that is slow stays longer: its polling
+    # sessions would be lost, at replicas that are no quicker.
+    default-server check inter 1s fastinter 500ms fall 3 rise 1
 {servers}
 """
 

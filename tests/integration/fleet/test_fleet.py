@@ -72,7 +72,8 @@ async def test_clients_of_a_killed_replica_go_on_at_another(fleet: Fleet, way: l
         replica = next(each for each in fleet.replicas if each.name == home)
         replica.kill()
         try:
-            await until(lambda: socket.client.connected and replica_of(socket) != home, timeout=20)
+            await until(lambda: socket.client.get_sid() not in (None, sid), timeout=20)
+            assert replica_of(socket) != home
             assert "id" in await socket.call("user-join", {"auth": {"token": ann.token}})
         finally:
             await asyncio.to_thread(replica.restart)
