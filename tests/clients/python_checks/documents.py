@@ -308,6 +308,7 @@ async def who_may_not_read_a_note_is_refused(scene: Scene) -> None:
 async def a_server_that_stops_says_when_to_come_back_and_cuts_afterwards(scene: Scene) -> None:
     ann = await scene.person("draining")
     socket = await scene.connect(ann, "draining")
-    await scene.world.servers["draining"].application.drain()
+    for replica in scene.world.servers["draining"].replicas:
+        await replica.application.drain()
     assert (await socket.expect("server:draining"))["reconnect_in_ms"] >= 0
     await socket.disconnected.wait()
