@@ -12,12 +12,17 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from tests.clients.world import World
+from typing import Any, Protocol
 
 HERE = Path(__file__).parent
 _MAX_LINE = 16 * 1024 * 1024
+
+
+class Answers(Protocol):
+    """The side of the servers, see ``world.py``."""
+
+    async def control(self, request: dict[str, Any]) -> Any:
+        """Do what ``request["do"]`` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Run:
         return "\n\n".join([*failed, *(self.other if failed else [])])
 
 
-async def run_node(world: World, script: str, setup: dict[str, Any], *, timeout: float) -> Run:
+async def run_node(world: Answers, script: str, setup: dict[str, Any], *, timeout: float) -> Run:
     """Run ``node script`` to its end.
 
     :raises AssertionError: it could not be run, failed, or did not end in time.
@@ -119,7 +124,7 @@ def _tell(process: asyncio.subprocess.Process, message: dict[str, Any]) -> None:
 
 
 async def _answer(
-    world: World, process: asyncio.subprocess.Process, request: dict[str, Any]
+    world: Answers, process: asyncio.subprocess.Process, request: dict[str, Any]
 ) -> None:
     number = request["control"]
     try:

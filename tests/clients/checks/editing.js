@@ -4,79 +4,13 @@ import assert from 'node:assert/strict';
 
 import * as Y from 'yjs';
 
-import { RandomEditor, randomNumbers } from '../lib/editor.js';
+import { randomNumbers } from '../lib/editor.js';
 import { contentOf, canonical, textOf } from '../lib/editorschema.js';
 import { check } from '../lib/harness.js';
-import { Client } from '../lib/client.js';
 import { eventually } from '../lib/scene.js';
-import { DocumentProvider } from '../provider.js';
+import { Writer, assertEqual, pause, sameState } from '../lib/writer.js';
 
 const TRANSPORTS = ['websocket', 'websocket', 'upgrade', 'websocket', 'polling'];
-
-class Writer {
-  constructor(scene, person, note, transport, random) {
-    this.client = new Client(scene.config.servers.main, transport, {
-      auth: { token: person.token }, reconnectionDelay: 20, reconnectionDelayMax: 60,
-    });
-    scene.clients.push(this.client);
-    this.doc = new Y.Doc();
-    this.provider = new DocumentProvider(this.client.socket, note.document, this.doc);
-    this.provider.on('error', (error) => { this.error = error; });
-    this.editor = new RandomEditor(this.doc, random);
-    this.recovered = 0;
-    this.offline = 0;
-    this.client.socket.on('connect', () => {
-      this.recovered += this.client.socket.recovered ? 1 : 0;
-    });
-  }
-
-  get settled() {
-    assert.equal(this.error, undefined, JSON.stringify(this.error));
-    return this.client.socket.connected && this.provider.synced && !this.provider.unsaved;
-  }
-
-  edit() {
-    if (!this.client.socket.connected) this.offline += 1;
-    this.editor.edit();
-  }
-
-  /**
-   * Break the connection, if there is one, in one of three ways; it comes back by itself, or
-   * by `comeBack`.
-   */
-  breakConnection(random) {
-    const { socket } = this.client;
-    const { engine } = socket.io;
-    const way = Math.floor(random() * 3);
-    if (way === 0) {
-      socket.disconnect(); // goes off-line and will begin a new session
-    } else if (engine.readyState !== 'open') {
-      return false; // socket.io-client would wait 20 s for an opening that was cut short
-    } else if (way === 1 && engine.transport.name === 'websocket') {
-      engine.transport.ws.terminate();
-    } else {
-      engine.close();
-    }
-    return true;
-  }
-
-  comeBack() {
-    if (!this.client.socket.active) this.client.socket.connect();
-  }
-}
-
-/** Whether two documents have the same changes, deletions included. */
-const sameState = (one, other) => Y.equalSnapshots(Y.snapshot(one), Y.snapshot(other));
-
-function assertEqual(one, other, what) {
-  assert.ok(sameState(one, other), `${what}: another state`);
-  assert.deepEqual(contentOf(other), contentOf(one), what);
-}
-
-const pause = (random) => new Promise((resolve) => {
-  if (random() < 0.5) setImmediate(resolve);
-  else setTimeout(resolve, random() * 6);
-});
 
 check('yjs', 'random edits of five clients with reconnects end equal everywhere', async (scene) => {
   const { seed, edits } = scene.config;
