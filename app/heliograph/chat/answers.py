@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,25 +11,25 @@ from heliograph.chat.chats import Chats
 from heliograph.chat.direct import DirectChannels
 from heliograph.chat.info import RequestInfo
 from heliograph.chat.interruptions import Interruptions
-from heliograph.chat.messages import Ending, MessageRepository, NewMessage
+from heliograph.chat.messages import MessageRepository
 from heliograph.chat.models import Model, ModelList
 from heliograph.chat.outlet import Outlet, is_local
 from heliograph.chat.pipeline import Job, Pipeline
+from heliograph.chat.placing import Placed, Placing
 from heliograph.chat.plain import plain_answer, plain_stream
 from heliograph.chat.remote_tools import remote_tools
 from heliograph.chat.repository import ChatRepository
 from heliograph.chat.requests import (
     CompletionRequest,
-    branch,
     check_messages,
     model_body,
     title_from,
 )
+from heliograph.chat.rows import Ending
 from heliograph.chat.stream import Stream
 from heliograph.chat.streams import Streams
-from heliograph.chat.text import clean_json, clean_text, text_of
+from heliograph.chat.text import clean_json
 from heliograph.chat.tools import Offered, ToolBox
-from heliograph.chat.updates import ClientMessage, new_message
 from heliograph.delivery import Calls, Hub
 from heliograph.errors import BadPayload, CallFailed, Conflict
 from heliograph.principal import Principal
@@ -39,21 +37,6 @@ from heliograph.tasks import Tasks
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Placed:
-    """A question and its answer in their chat, and the history for the model.
-
-    :ivar body: what the model is sent.
-    :ivar title: of the chat, when it got one by this question.
-    """
-
-    question: NewMessage | None
-    answer: NewMessage
-    messages: list[dict[str, Any]]
-    body: dict[str, Any] = field(default_factory=dict)
-    title: str | None = None
 
 
 class Answers:
@@ -83,7 +66,7 @@ class Answers:
         self._calls = calls
         self._tasks = tasks
         self._access = access
-        self._chats = chats
+        self._placing = Placing(chats)
         self._messages = messages
         self._streams = streams
         self._interruptions = interruptions
@@ -181,79 +164,16 @@ class Answers:
                 raise BadPayload(f"{name}: needed with session_id", path=name)
         return RequestInfo(user.id, str(request.chat_id), str(request.id), request.session_id)
 
-    async def _place(self, info: RequestInfo, request: CompletionRequest) -> _Placed:
-        """Where question and answer belong in the chat, and the history for the model."""
-        messages = request.messages
-        if messages is not None:
-            check_messages(messages)
-        asked = request.question()
-        answer = NewMessage(
-            id=info.message_id,
-            role="assistant",
-            content="",
-            parent_id=request.parent_id,
-            model=clean_text(request.model),
-        )
-        if is_local(info.chat_id):
-            if messages is None:
-                raise BadPayload("messages: a temporary chat has no others", path="messages")
-            return _Placed(None, answer, messages)
-        tip = await self._chats.tip(info.chat_id, info.message_id)
-        current = tip.current_id if tip.current_id != info.message_id else tip.answer_parent
-        question: NewMessage | None = None
-        if asked is not None:
-            copy = ClientMessage.model_validate(
-                clean_json({**asked.model_dump(exclude_unset=True), "role": "user"})
-            )
-            if "parentId" not in copy.model_fields_set and current != asked.id:
-                copy.parentId = current
-            question = new_message(asked.id, copy)
-        elif messages and messages[-1]["role"] == "user" and not request.parent_id:
-            text = text_of(messages[-1].get("content"))
-            known = tip.answer_exists or (
-                tip.current_role == "user" and tip.current_content == text
-            )
-            if not known:  # a client that keeps no ids of its own
-                question = new_message(
-                    str(uuid.uuid4()),
-                    ClientMessage(
-                        parentId=current,
-                        role="user",
-                        content=clean_json(messages[-1].get("content"), path="messages"),
-                    ),
-                )
-        parent = request.parent_id or (question.id if question else None)
-        answer = _under(answer, parent or tip.answer_parent or current)
-        if messages is None:
-            messages = await self._stored(info.chat_id, answer.parent_id, question)
-            check_messages(messages)
-        return _Placed(question, answer, messages)
-
-    async def _stored(
-        self, chat_id: str, leaf: str | None, question: NewMessage | None
-    ) -> list[dict[str, Any]]:
-        rows = await self._chats.get(chat_id)
-        if rows is None:
-            return []
-        if question is None or any(message.id == question.id for message in rows.messages):
-            return branch(rows, leaf)
-        content = question.extra.get("content") or question.content
-        return [*branch(rows, question.parent_id), {"role": "user", "content": content}]
-
     async def _begin(
         self, info: RequestInfo, outlet: Outlet, request: CompletionRequest
-    ) -> tuple[Stream, _Placed]:
+    ) -> tuple[Stream, Placed]:
         """Claim the answer, and store that it is in flight.
 
         :raises Conflict: ``in_flight``, the message is being answered.
         """
         stream = await self._streams.open(outlet, info.message_id)
         try:
-            placed = await self._place(info, request)
-            body = placed.body = model_body(request, placed.messages)
-            for name in ("tools", "tool_choice", "functions", "function_call"):
-                body.pop(name, None)  # a page's own tools cannot be called from here
-            body["stream"] = request.stream is not False
+            placed = await self._placing.place(info, request)
             if not is_local(info.chat_id):
                 await self._store(info, stream, placed, request)
         except BaseException:
@@ -262,7 +182,7 @@ class Answers:
         return stream, placed
 
     async def _store(
-        self, info: RequestInfo, stream: Stream, placed: _Placed, request: CompletionRequest
+        self, info: RequestInfo, stream: Stream, placed: Placed, request: CompletionRequest
     ) -> None:
         begun = await self._messages.begin_answer(
             info.chat_id,
@@ -296,9 +216,3 @@ class Answers:
                 whole=False,
                 ending=Ending("interrupted"),
             )
-
-
-def _under(message: NewMessage, parent_id: str | None) -> NewMessage:
-    return NewMessage(
-        message.id, message.role, message.content, parent_id, message.model, message.extra
-    )

@@ -21,6 +21,7 @@ from heliograph.errors import Forbidden, NotFound
 from heliograph.principal import Principal
 from heliograph.tasks import Tasks
 
+_READS = 4
 _SHARE = "chat.share"
 _SHARE_SECONDS = 15.0
 
@@ -103,7 +104,7 @@ class Chats:
 
     async def _read(self, chat_id: str, owner: str) -> tuple[ChatRows, Mapping[str, Hot]]:
         """The rows, and of each answer that they say is in flight how far it has come."""
-        again = False
+        tries = 0
         while True:
             rows = await self._chats.get(chat_id)
             if rows is None:
@@ -116,9 +117,11 @@ class Chats:
             if in_flight <= hot.keys():
                 return rows, hot
             # One has ended since, and its row is whole; or nobody writes it any more.
-            if again and not await self._interruptions.repair(owner, chat_id):
+            tries += 1
+            if tries == _READS:
                 return rows, hot
-            again = True
+            if tries > 1 and not await self._interruptions.repair(owner, chat_id):
+                return rows, hot
 
     async def open(
         self, session: Session, chat_id: str, message_id: str | None, last_seq: int | None

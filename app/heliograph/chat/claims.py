@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, select, update
 
+from heliograph.chat.repository import in_flight
 from heliograph.store import Database, now_s
 from heliograph.store.models import Chat, Message
 
@@ -40,7 +41,7 @@ class Claims:
 
     async def owners(self) -> list[str | None]:
         """The replicas that have answers in flight; ``None`` for those of nobody."""
-        query = select(Message.owner).where(Message.state == "streaming").distinct()
+        query = select(Message.owner).where(in_flight()).distinct()
         async with self._database.read() as session:
             return list(await session.scalars(query))
 
@@ -56,7 +57,7 @@ class Claims:
         query = (
             select(Chat.user_id, Message.chat_id, Message.id, Message.owner)
             .join(Chat, Chat.id == Message.chat_id)
-            .where(Message.state == "streaming", which)
+            .where(in_flight(), which)
         )
         async with self._database.read() as session:
             return [Claim(*row) for row in await session.execute(query)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from heliograph.chat.messages import Ending
+from heliograph.chat.rows import Ending
 from heliograph.chat.settling import Parts
 from heliograph.delivery import Hub, user_room
 from heliograph.errors import Conflict

@@ -44,7 +44,7 @@ class Interruptions:
 
     async def start(self) -> None:
         """Look now, and from then on every now and then."""
-        await self.look()
+        await self._try_to_look()
         self._looker = asyncio.create_task(self._keep_looking(), name="look for dead answers")
 
     async def stop(self) -> None:
@@ -155,10 +155,13 @@ class Interruptions:
         while True:
             # Not all replicas in step.
             await asyncio.sleep(_LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
-            try:
-                await self.look()
-            except Exception as error:
-                log.warning("answers.look_failed", error=f"{type(error).__name__}: {error}"[:200])
+            await self._try_to_look()
+
+    async def _try_to_look(self) -> None:
+        try:
+            await self.look()
+        except Exception as error:
+            log.warning("answers.look_failed", error=f"{type(error).__name__}: {error}"[:200])
 
     async def _is_dead(self, replica_id: str | None) -> bool:
         # Who was missing once may be coming back: Redis may have lost its memory.

@@ -15,9 +15,9 @@ from typing import Any
 from heliograph.chat.caller import Caller
 from heliograph.chat.emitter import Emitter
 from heliograph.chat.info import RequestInfo
-from heliograph.chat.messages import Ending
 from heliograph.chat.models import Model, UpstreamError
 from heliograph.chat.outlet import MAX_TOLD, Outlet
+from heliograph.chat.rows import Ending
 from heliograph.chat.stream import Stream
 from heliograph.chat.tools import Offered, ToolError
 from heliograph.chat.turn import ToolCall, Turn

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, insert, literal, or_, select, update
 from sqlalchemy.orm import aliased
 
 from heliograph.errors import BadPayload
@@ -43,6 +43,12 @@ class ChatRows:
     chat: Chat
     messages: list[Message]
     items: dict[str, list[tuple[str, Any]]]
+
+
+def in_flight(message: type[Message] = Message) -> ColumnElement[bool]:
+    """The condition that a message is in flight, as the index of those few has it: with its
+    value in the text of the statement."""
+    return message.state == literal("streaming", literal_execute=True)
 
 
 class ChatRepository:
@@ -144,9 +150,9 @@ class ChatRepository:
         :param containing: only those with this in their title or in a message.
         """
         answer = aliased(Message)
-        in_flight = select(answer.id).where(answer.chat_id == Chat.id, answer.state == "streaming")
+        answers = select(answer.id).where(answer.chat_id == Chat.id, in_flight(answer))
         query = (
-            select(Chat, Message.state, in_flight.exists())
+            select(Chat, Message.state, answers.exists())
             .outerjoin(Message, (Message.chat_id == Chat.id) & (Message.id == Chat.current_id))
             .where(Chat.user_id == user_id)
             .order_by(Chat.updated_at.desc(), Chat.created_at.desc(), Chat.id)

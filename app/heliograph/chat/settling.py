@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from heliograph.chat.messages import Ending
+from heliograph.chat.rows import Ending
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)

@@ -18,8 +18,8 @@ from dataclasses import replace
 
 from heliograph.chat import settling
 from heliograph.chat.hot import Delta, HotLog, Resume, StreamRef, Verdict, resume
-from heliograph.chat.messages import Ending
 from heliograph.chat.outlet import Outlet
+from heliograph.chat.rows import Ending
 from heliograph.chat.settling import Parts, Settlement, Settles
 from heliograph.chat.text import clean_text, ends_in_half_a_pair
 from heliograph.errors import Conflict, TooLarge

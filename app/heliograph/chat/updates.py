@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from heliograph.chat.messages import NewMessage, insert_new
 from heliograph.chat.requests import MAX_MESSAGES, MAX_REQUEST_BYTES, MessageId
+from heliograph.chat.rows import NewMessage, insert_new
 from heliograph.chat.text import clean_json, clean_text, text_of
 from heliograph.errors import BadPayload, NotFound
 from heliograph.store import Database, now_s

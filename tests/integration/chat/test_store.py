@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from heliograph.chat import ClientChat, CompletionRequest
-from heliograph.chat.messages import Begun, Ending, MessageRepository, NewMessage
+from heliograph.chat.messages import MessageRepository
+from heliograph.chat.rows import Begun, Ending, NewMessage
 from heliograph.delivery import Frame
 from heliograph.errors import BadPayload, Conflict, NotFound
 from heliograph.principal import Principal

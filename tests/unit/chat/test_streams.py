@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from heliograph.chat.hot import MemoryHotLog
-from heliograph.chat.messages import Ending
 from heliograph.chat.outlet import Outlet
+from heliograph.chat.rows import Ending
 from heliograph.chat.stream import Stream
 from heliograph.chat.streams import Streams
 from heliograph.delivery import Hub, MemoryBroker, Position

@@ -27,6 +27,12 @@ local function begin_log(log, run, replica, origin, text)
   redis.call('EXPIRE', log, LIFE_SECONDS)
 end
 
+local function begin_indexed(keys, field, run, replica, origin, text)
+  begin_log(keys[1], run, replica, origin, text)
+  redis.call('HSET', keys[2], field, run .. ' ' .. replica)
+  redis.call('EXPIRE', keys[2], LIFE_SECONDS)
+end
+
 -- Claim an answer. ARGV field, run, replica. Returns "", or "run replica" of whose it is.
 register('stream_begin', function(keys, args)
   local run, replica = header_of(keys[1])
@@ -34,8 +40,7 @@ register('stream_begin', function(keys, args)
   if run and run ~= '-' and run ~= args[2] and replica ~= args[3] then
     return run .. ' ' .. replica
   end
-  begin_log(keys[1], args[2], args[3], 0)
-  redis.call('HSET', keys[2], args[1], args[2] .. ' ' .. args[3])
+  begin_indexed(keys, args[1], args[2], args[3], 0)
   return ''
 end)
 
@@ -78,8 +83,7 @@ register('stream_restore', function(keys, args)
   if run and run ~= args[2] and args[5] ~= '1' then
     return 'taken'
   end
-  begin_log(keys[1], args[2], args[3], math.max(tonumber(args[4]) - 1, 0), args[6])
-  redis.call('HSET', keys[2], args[1], args[2] .. ' ' .. args[3])
+  begin_indexed(keys, args[1], args[2], args[3], math.max(tonumber(args[4]) - 1, 0), args[6])
   return 'done'
 end)
 
