@@ -53,10 +53,10 @@ async def begin(feature: Feature, content: str = "a b c", **more: Any) -> str:
 
 
 async def own(feature: Feature, owner: str) -> None:
-    """Let ``m1`` be written by a replica."""
+    """Let ``m1`` be written by a replica; by nobody when it has no name."""
     async with feature.database.write() as session:
         row = update(Message).where(Message.id == "m1")
-        await session.execute(row.values(state="streaming", owner=owner))
+        await session.execute(row.values(state="streaming", owner=owner or None))
 
 
 async def ended(feature: Feature) -> None:
