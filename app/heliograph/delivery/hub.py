@@ -39,6 +39,7 @@ class Hub:
     :ivar save: writes a session's record; awaited by :meth:`join`.
     :ivar on_put_out: ends a session and tells its client why.
     :ivar on_reset: what a session lacks of one of its rooms cannot be told any more.
+    :ivar on_room_reset: called with a room in which events may be lacking, see ``Reset``.
     :ivar on_taken_out: called with session, room and order when an order takes it out.
     """
 
@@ -48,6 +49,7 @@ class Hub:
         self.save: Callable[[Session], Awaitable[None]] = _unsaved
         self.on_put_out: Callable[[Session, str, str], None] = _no_one_to_put_out
         self.on_reset: Callable[[Session], None] = lambda session: None
+        self.on_room_reset: list[Callable[[str], None]] = []
         self.on_taken_out: list[Callable[[Session, str, dict[str, Any]], None]] = []
         self._background: set[asyncio.Task[None]] = set()
         self._rooms = OpenRooms(broker, self._in_background)
@@ -350,6 +352,8 @@ class Hub:
         for session in list(room.members.values()):
             session.positions.restart(name, position.epoch)
             self.on_reset(session)
+        for hook in self.on_room_reset:
+            hook(name)
 
 
 def _tell(listeners: list[Hear], instruction: dict[str, Any]) -> None:

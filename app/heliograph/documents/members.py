@@ -13,64 +13,21 @@ whoever comes, also to those who come elsewhere, whose replica asks for them.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from heliograph.cluster import Cluster
 from heliograph.delivery import Hub, Lifecycle, Session
-from heliograph.documents.cursors import COLOR, Cursors, UnknownClients
+from heliograph.documents.cursors import Cursors, UnknownClients
+from heliograph.documents.elsewhere import Elsewhere
 from heliograph.documents.ids import document_of, document_room
 from heliograph.documents.log import gone
+from heliograph.documents.member import Member, awareness, color_of, left
 from heliograph.documents.roster import Record, Records, Roster
-from heliograph.errors import HeliographError
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
-
-_CURSORS = "documents.cursors"
-_CURSORS_SECONDS = 5.0
-
-_PALETTE = (
-    "#c0392b", "#d35400", "#b7950b", "#1e8449", "#148f77", "#2471a3",
-    "#2e4bc6", "#7d3c98", "#c2185b", "#6d4c41", "#546e7a", "#00796b",
-)  # fmt: skip
-
-
-def color_of(user_id: str, wanted: object = None) -> str:
-    """The colour a user asked for when it is ``#rrggbb``, else one of their own."""
-    if isinstance(wanted, str) and COLOR.fullmatch(wanted):
-        return wanted
-    return _PALETTE[hashlib.sha256(user_id.encode()).digest()[0] % len(_PALETTE)]
-
-
-@dataclass(eq=False, slots=True)
-class Member:
-    """One session in one document.
-
-    :ivar away: set while its connection is broken.
-    :ivar present: it is in the roster: others were told that it is here.
-    :ivar at: when it came, seconds since 1970.
-    """
-
-    document_id: str
-    session: Session
-    color: str
-    present: bool = True
-    away: asyncio.TimerHandle | None = None
-    at: float = field(default_factory=time.time)
-
-    @property
-    def user(self) -> dict[str, str]:
-        """``{id, name, color}``, by the server's own record."""
-        assert self.session.user is not None
-        return {
-            "id": self.session.user.id,
-            "name": self.session.user.name,
-            "color": self.color,
-        }
 
 
 @dataclass(slots=True)
@@ -92,6 +49,7 @@ class Members:
         self._hub = hub
         self._roster = roster
         self._cluster = cluster
+        self._elsewhere = Elsewhere(cluster, self._shown)
         self._leave_after = leave_after
         self._documents: dict[str, _Presence] = {}
         self._of_session: dict[str, set[str]] = {}
@@ -101,7 +59,6 @@ class Members:
         lifecycle.on_moved.append(self._moved)
         lifecycle.on_ended.append(self._ended)
         hub.on_taken_out.append(self._taken_out)
-        cluster.peers.serve(_CURSORS, self._asked_for_cursors)
         cluster.replica.on_lost.append(self._register_again)
 
     def get(self, document_id: str, sid: str) -> Member | None:
@@ -152,25 +109,13 @@ class Members:
         return member
 
     def _record(self, member: Member) -> Record:
-        user, sid = member.user, member.session.sid
         presence = self._documents.get(member.document_id)
-        clients = presence.cursors.clients(sid) if presence else ()
-        return Record(
-            sid, self._cluster.replica.id, user["id"], user["name"], user["color"], member.at,
-            clients,
-        )  # fmt: skip
+        clients = presence.cursors.clients(member.session.sid) if presence else ()
+        return member.record(self._cluster.replica.id, clients)
 
     async def announce(self, member: Member) -> None:
         """Tell the others that it is here."""
-        user = member.user
-        joined = {
-            "document_id": member.document_id,
-            "user_id": user["id"],
-            "user_name": user["name"],
-            "user_color": user["color"],
-            "session_id": member.session.sid,
-        }
-        await self._publish(member, "ydoc:user:joined", joined)
+        await self._publish(member, "ydoc:user:joined", member.joined())
 
     async def leave(self, member: Member) -> None:
         """Take the member out of the document and its room, and tell the others."""
@@ -205,10 +150,11 @@ class Members:
         await self._remove_cursors(member, cursors)
         if member.present:
             member.present = False
-            record = self._record(member)
-            await self._roster.leave(member.document_id, record, "ydoc:user:left", _left(
-                member.document_id, record
-            ))  # fmt: skip
+            await self._out(member.document_id, self._record(member))
+
+    async def _out(self, document_id: str, record: Record) -> None:
+        told = left(document_id, record)
+        await self._roster.leave(document_id, record, "ydoc:user:left", told)
 
     async def _tidy(self, document_id: str) -> None:
         if document_id not in self._documents:
@@ -245,13 +191,15 @@ class Members:
     def show_all_to(self, member: Member, records: Records) -> None:
         """Send the member what the others show now: at once what is known here, soon what
         the other replicas know."""
-        for user_id, shown in self._shown(member.document_id, member.session.sid):
-            member.session.emit(
-                "ydoc:awareness:update", _awareness(member.document_id, user_id, shown)
-            )
-        here = self._cluster.replica.id
-        for replica_id in sorted({each.replica for each in records.values()} - {here}):
-            self._soon(self._ask_for_cursors(replica_id, member))
+
+        def show(user_id: str, update: bytes) -> None:
+            told = awareness(member.document_id, user_id, update)
+            member.session.emit("ydoc:awareness:update", told)
+
+        document_id, sid = member.document_id, member.session.sid
+        for user_id, update in self._shown(document_id, sid):
+            show(user_id, update)
+        self._elsewhere.ask(document_id, sid, records, show)
 
     def _shown(self, document_id: str, but_sid: str) -> Iterable[tuple[str, bytes]]:
         presence = self._documents.get(document_id, _Presence())
@@ -260,29 +208,12 @@ class Members:
             if shown is not None and sid != but_sid:
                 yield member.user["id"], shown
 
-    async def _ask_for_cursors(self, replica_id: str, member: Member) -> None:
-        asked = {"document_id": member.document_id, "sid": member.session.sid}
-        try:
-            shown = await self._cluster.peers.request(
-                replica_id, _CURSORS, asked, timeout=_CURSORS_SECONDS
-            )
-        except HeliographError as error:
-            log.debug("documents.cursors_unknown", replica=replica_id, error=error.message)
-            return
-        for user_id, update in shown:
-            member.session.emit(
-                "ydoc:awareness:update", _awareness(member.document_id, user_id, update)
-            )
-
-    async def _asked_for_cursors(self, asked: dict[str, Any]) -> list[list[Any]]:
-        return [[*each] for each in self._shown(asked["document_id"], asked["sid"])]
-
     async def _remove_cursors(self, member: Member, removal: bytes | None) -> None:
         if removal is not None:
             await self._publish_cursors(member, removal)
 
     async def _publish_cursors(self, member: Member, update: bytes) -> None:
-        shown = _awareness(member.document_id, member.user["id"], update)
+        shown = awareness(member.document_id, member.user["id"], update)
         await self._publish(member, "ydoc:awareness:update", shown, durable=False)
 
     async def _publish(self, member: Member, event: str, data: Any, durable: bool = True) -> None:
@@ -372,8 +303,7 @@ class Members:
         for document_id in await self._roster.documents_of(replica_id):
             for record in (await self._roster.all(document_id)).values():
                 if record.replica == replica_id:
-                    left = _left(document_id, record)
-                    await self._roster.leave(document_id, record, "ydoc:user:left", left)
+                    await self._out(document_id, record)
         await self._roster.forget_replica(replica_id)
 
     async def _register_again(self, lost: str) -> None:
@@ -388,8 +318,7 @@ class Members:
             member.document_id, record, unless_moved_from=replica_id
         )
         if self.get(member.document_id, record.sid) is not member:
-            left = _left(member.document_id, record)
-            await self._roster.leave(member.document_id, record, "ydoc:user:left", left)
+            await self._out(member.document_id, record)
         elif before is None:  # a reaper took it for dead
             await self.announce(member)
 
@@ -409,13 +338,6 @@ class Members:
             for member in presence.members.values():
                 if member.away is not None:
                     member.away.cancel()
+        await self._elsewhere.stop()
         while self._background:
             await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def _awareness(document_id: str, user_id: str, update: bytes) -> dict[str, Any]:
-    return {"document_id": document_id, "user_id": user_id, "update": update}
-
-
-def _left(document_id: str, record: Record) -> dict[str, Any]:
-    return {"document_id": document_id, "user_id": record.user_id, "session_id": record.sid}

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy import Select, delete, insert, select
 
-from heliograph.documents.ids import note_of
+from heliograph.documents.ids import note_document, note_of
 from heliograph.principal import Principal
 from heliograph.store import Database
 from heliograph.store.models import AccessGrant, Document, Note, User
@@ -89,6 +89,15 @@ class Grants:
             if rows:
                 await session.execute(insert(AccessGrant), rows)
         return before
+
+    async def owned_by(self, user_id: str) -> list[str]:
+        """The documents of a user, those of their notes among them."""
+        async with self._database.read() as session:
+            notes = await session.scalars(select(Note.id).where(Note.user_id == user_id))
+            documents = await session.scalars(
+                select(Document.id).where(Document.user_id == user_id)
+            )
+            return sorted({*map(note_document, notes), *documents})
 
     async def unknown_users(self, user_ids: Iterable[str]) -> list[str]:
         """Those of the ids that are nobody's."""

@@ -23,12 +23,14 @@ from heliograph.documents.ids import (
     rooms_of,
 )
 from heliograph.documents.log import DocumentLog, gone
-from heliograph.documents.members import Member, Members
+from heliograph.documents.member import Member
+from heliograph.documents.members import Members
 from heliograph.documents.notes_repository import NotesTable
 from heliograph.documents.open import OpenDocument, State
 from heliograph.documents.redis_log import RedisDocumentLog
 from heliograph.documents.redis_roster import RedisRoster
 from heliograph.documents.repository import Grants
+from heliograph.documents.resync import Resync, state_event
 from heliograph.documents.roster import MemoryRoster, Roster
 from heliograph.documents.settling import Settler, Text, Timing
 from heliograph.documents.shelf import Shelf
@@ -73,7 +75,8 @@ class Documents:
         timing = timing or Timing()
         notes = NotesTable(database)
         self.log: DocumentLog = store or SqlDocumentLog(database, hub.broker)
-        self.access = Access(Grants(database))
+        self._grants = Grants(database)
+        self.access = Access(self._grants)
         self.worker = Worker()
         self.members = Members(
             hub, lifecycle, roster or MemoryRoster(hub), cluster, timing.leave_after_detach
@@ -82,6 +85,7 @@ class Documents:
         self._shelf = Shelf(
             self.log, self.access, notes, self.members, self.worker, self.settler, timing
         )
+        self._resync = Resync(hub, self.members, self._shelf)
         cluster.reaper.on_dead += [self.members.take_out_of, self.settler.settle_for]
 
     @classmethod
@@ -111,6 +115,7 @@ class Documents:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._resync.stop()
         await self._shelf.stop()
         await self.members.stop()
         await self.settler.stop()
@@ -144,7 +149,7 @@ class Documents:
                 member, new, records = await self.members.enter(document_id, session, color)
                 try:
                     sids = list(records)
-                    session.emit("ydoc:document:state", _state(document_id, state, sids))
+                    session.emit("ydoc:document:state", state_event(document_id, state, sids))
                     await self._hub.join(session, document_room(document_id), at=state.room)
                     await self._fill_gap(document, session, state)
                 except BaseException:
@@ -164,7 +169,7 @@ class Documents:
             # The room's log is another one since: it is not known what came in between.
             state = await document.state(None)
             sids = await self.members.sids(document.id)
-            session.emit("ydoc:document:state", _state(document.id, state, sids))
+            session.emit("ydoc:document:state", state_event(document.id, state, sids))
 
     async def state(
         self, session: Session, document_id: str, state_vector: object
@@ -179,7 +184,7 @@ class Documents:
             async with document.turn:
                 await self.access.require_read(_user(session), document.id)
                 state = await document.state(known)
-        answer = _state(document.id, state, await self.members.sids(document.id))
+        answer = state_event(document.id, state, await self.members.sids(document.id))
         session.emit("ydoc:document:state", answer)
         return answer
 
@@ -290,23 +295,30 @@ class Documents:
         with self._shelf.use(document_id) as document:
             async with document.turn:
                 await delete()
-                await self.log.delete(document_id)
-                self.settler.forget(document_id)
-                document.refuse_waiting(gone(document_id))
-                told = _closed(document_id, "document_deleted", "it was deleted")
-                await self._hub.publish(document_room(document_id), "error", told)
-                for room in rooms_of(document_id):
-                    await self._hub.close_room(room)
-                await self.members.clear(document_id)
+                await self._close(document)
 
+    async def _close(self, document: OpenDocument) -> None:
+        await self.log.delete(document.id)
+        self.settler.forget(document.id)
+        document.refuse_waiting(gone(document.id))
+        told = _closed(document.id, "document_deleted", "it was deleted")
+        await self._hub.publish(document_room(document.id), "error", told)
+        for room in rooms_of(document.id):
+            await self._hub.close_room(room)
+        await self.members.clear(document.id)
 
-def _state(document_id: str, state: State, sids: Sequence[str]) -> dict[str, Any]:
-    return {
-        "document_id": document_id,
-        "state": state.update,
-        "sessions": list(sids),
-        "seq": state.seq,
-    }
+    # -- for accounts ----------------------------------------------------------------
+
+    async def owned_by(self, user_id: str) -> list[str]:
+        """The documents that go with a user's account."""
+        return await self._grants.owned_by(user_id)
+
+    async def close(self, document_ids: Sequence[str]) -> None:
+        """Close the rooms of documents that went with their owner; editors are told."""
+        for document_id in document_ids:
+            with self._shelf.use(document_id) as document:
+                async with document.turn:
+                    await self._close(document)
 
 
 def _user(session: Session) -> Principal:

@@ -180,7 +180,8 @@ class Settler:
         if note_id is None or done.content is None:
             return None, compacted
         text = Text(done.content, logged.seq, logged.updated_at)
-        await self._store_text(note_id, text)
+        if compacted:  # never ahead of the snapshot: that is where a lost log begins anew
+            await self._store_text(note_id, text)
         return text, compacted
 
     async def text(self, document_id: str) -> Text:

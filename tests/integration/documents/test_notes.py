@@ -314,8 +314,9 @@ async def test_a_note_and_its_grants_go_with_their_owner(server: RunningServer) 
     answer = await server.root.http.delete(f"/api/v1/users/{ann.id}")
     assert answer.status_code == 200
     assert (await ben.http.get(f"/api/v1/notes/{note_id}")).status_code == 404
+    assert (await two.socket.expect("error"))["code"] == "document_deleted"
     ack = await two.send(paragraph_update("too late"))
-    assert ack["error"]["code"] == "not_found"
+    assert ack["error"]["code"] == "not_joined"
     socket = await ben.connect()
     again = await socket.call("ydoc:document:join", {"document_id": f"note:{note_id}"})
     assert again["error"]["code"] == "not_found"

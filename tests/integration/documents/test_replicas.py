@@ -10,6 +10,7 @@ from typing import Any
 import pycrdt
 import pytest
 
+from heliograph.delivery import Position, RedisBroker
 from heliograph.documents import Grant
 from heliograph.documents.redis_log import RedisDocumentLog
 from heliograph.errors import BadPayload, Forbidden, HeliographError, NotFound
@@ -309,6 +310,24 @@ async def test_a_snapshot_that_is_ahead_of_a_log_that_lost_its_end_hides_nothing
     await two.documents.settler.settle(DOCUMENT)
     logged = await loaded(one.documents.log, DOCUMENT)
     assert (list(logged.updates), logged.snapshot_seq) == ([], logged.seq)
+
+
+async def test_members_of_a_room_whose_log_was_lost_are_given_the_document(
+    pair: tuple[Stage, Stage],
+) -> None:
+    _, two = pair
+    ann, ben = await editors(pair)
+    room = f"doc_{DOCUMENT}"
+    # What Ann writes is logged, but Ben's replica does not hear of it, and then its line is
+    # back and the room's log another one: a failover.
+    broker = two.hub.broker
+    assert isinstance(broker, RedisBroker)
+    await broker.unsubscribe(room)
+    await ann.write(DOCUMENT, "unheard")
+    broker.reset(room, Position("another", 7))
+    await ben.expect("ydoc:document:state", count=2)
+    ben.doc.apply_update(ben.events("ydoc:document:state")[-1]["state"])
+    assert text_of(ben.doc) == "unheard"
 
 
 # -- rights and the end ----------------------------------------------------------------

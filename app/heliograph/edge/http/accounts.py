@@ -190,5 +190,7 @@ async def delete_user(user_id: Id, admin: CurrentAdmin, services: TheServices) -
     """Delete an account with all its data; its sockets end at once."""
     if user_id == admin.id:
         raise Conflict("nobody deletes their own account")
+    owned = await services.documents.owned_by(user_id)
     await services.identity.delete_user(user_id)
+    await services.documents.close(owned)
     return {"status": True}
