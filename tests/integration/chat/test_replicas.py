@@ -232,7 +232,7 @@ async def test_a_chat_that_streams_is_deleted_elsewhere(pair: Pair, upstream: Up
 
 @pytest.mark.settings(CHAT_SETTLE_SECONDS="0.1")
 async def test_answers_of_a_deleted_user_end(pair: Pair, upstream: Upstream) -> None:
-    upstream.script(held("x", gate=asyncio.Event()))
+    upstream.script(many_tokens(100_000, pause_every=1, pause=0.02))
     begun, there = await begin(pair)
     await begun.delta()
     root = pair.other(pair.a.root)
