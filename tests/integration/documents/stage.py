@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pycrdt
@@ -166,6 +166,7 @@ class Shared:
 
     servers: RedisServers
     prefix: str
+    settings: dict[str, object] = field(default_factory=dict)
 
 
 class Stage:
@@ -258,7 +259,7 @@ async def _start(
 ) -> Stage:
     backplane = None
     if shared is not None:
-        opened = open_backplane(shared.servers, shared.prefix)
+        opened = open_backplane(shared.servers, shared.prefix, **shared.settings)
         backplane = await stack.enter_async_context(opened)
     running = Stage(database, backplane, around, **timing)
     await running.hub.start()

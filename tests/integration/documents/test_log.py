@@ -30,7 +30,7 @@ from tests.support.backplane import open_backplane
 NewLog = Callable[[], Awaitable[DocumentLog]]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis_cluster"])
+@pytest.fixture(params=["sqlite", "postgresql", "redis", "redis_cluster", "replicated"])
 def home(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
@@ -46,13 +46,20 @@ async def new_log(
     request: pytest.FixtureRequest, home: str, database: Database, redis_prefix: str
 ) -> AsyncIterator[NewLog]:
     """Makes the logs of replicas."""
-    servers: Any = request.getfixturevalue(home) if home.startswith("redis") else None
+    servers: Any = None
+    changes: dict[str, object] = {}
+    if home.startswith("redis"):
+        servers = request.getfixturevalue(home)
+    elif home == "replicated":
+        servers = request.getfixturevalue("redis_sentinel")
+        changes = {"delivery_durability": "replicated"}
     async with contextlib.AsyncExitStack() as stack:
 
         async def make() -> DocumentLog:
             if servers is None:
                 return SqlDocumentLog(database, MemoryBroker(0))
-            backplane = await stack.enter_async_context(open_backplane(servers, redis_prefix))
+            opened = open_backplane(servers, redis_prefix, **changes)
+            backplane = await stack.enter_async_context(opened)
             broker = RedisBroker(backplane, 60)
             hub = Hub(broker)
             await hub.start()

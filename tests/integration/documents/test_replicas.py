@@ -9,12 +9,14 @@ from typing import Any
 
 import pycrdt
 import pytest
+from sqlalchemy import delete
 
 from heliograph.delivery import Position, RedisBroker
 from heliograph.documents import Grant
 from heliograph.documents.redis_log import RedisDocumentLog
 from heliograph.errors import BadPayload, Forbidden, HeliographError, NotFound
 from heliograph.store import Database
+from heliograph.store.models import User
 from tests.integration.documents.editors import fragment, paragraph, paragraph_update, text_of
 from tests.integration.documents.logs import loaded
 from tests.integration.documents.stage import Client, Shared, Stage, killed, stage
@@ -310,6 +312,35 @@ async def test_a_snapshot_that_is_ahead_of_a_log_that_lost_its_end_hides_nothing
     await two.documents.settler.settle(DOCUMENT)
     logged = await loaded(one.documents.log, DOCUMENT)
     assert (list(logged.updates), logged.snapshot_seq) == ([], logged.seq)
+
+
+async def test_the_documents_of_a_deleted_account_are_closed_on_every_replica(
+    pair: tuple[Stage, Stage],
+) -> None:
+    one, two = pair
+    ann, ben = await one.user("ann"), await one.user("ben")
+    note_id = await one.note(ann, "text")
+    owner = await one.client(ann)
+    await owner.join(DOCUMENT)
+    documents = [f"note:{note_id}", DOCUMENT]
+    for document_id in documents:
+        await one.documents.set_access(ann, document_id, [Grant("ben", "write")])
+    editor = await two.client(ben)
+    for document_id in documents:
+        await editor.join(document_id)
+        await editor.send(document_id, paragraph_update("more"))
+    owned = await one.documents.owned_by("ann")
+    assert sorted(owned) == sorted(documents)
+    async with one.database.write() as session:
+        await session.execute(delete(User).where(User.id == "ann"))
+    await one.documents.close(owned)
+    await editor.expect("error", count=2)
+    for document_id in documents:
+        await until(lambda at=document_id: not two.documents.members.of(at))  # type: ignore[misc]
+    # Whoever takes the name now has nothing of the old one.
+    await editor.join(DOCUMENT)
+    state = editor.events("ydoc:document:state")[-1]
+    assert (state["state"], state["seq"]) == (b"\x00\x00", 0)
 
 
 async def test_members_of_a_room_whose_log_was_lost_are_given_the_document(
