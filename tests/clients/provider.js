@@ -44,6 +44,7 @@ export class DocumentProvider extends Observable {
     this.synced = false;
     this.stopped = null; // why the server takes nothing from us any more
     this.sending = null; // the update that is on its way
+    this.whole = false; // whether it is everything we have
     // What the server has not acknowledged. A document that comes with content has been
     // elsewhere: all of it may be news.
     this.waiting = doc.store.clients.size > 0 ? [Y.encodeStateAsUpdate(doc)] : [];
@@ -112,6 +113,7 @@ export class DocumentProvider extends Observable {
     const update = this.sending;
     this.sending = null;
     if (ack?.ok) {
+      this.whole = false;
       if (!this.unsaved) this.emit('saved', []);
     } else {
       this.waiting.unshift(update); // whether it arrived is not known
@@ -124,6 +126,12 @@ export class DocumentProvider extends Observable {
     if (['rate_limited', 'unavailable', 'not_joined'].includes(error.code)) {
       this.synced = false;
       setTimeout(() => this.socket.connected && this.join(), RETRY_MS);
+      return;
+    }
+    if (error.code === 'missing_dependencies' && !this.whole) {
+      // Something the server had acknowledged was lost there: it is all here.
+      this.whole = true;
+      this.waiting = [Y.encodeStateAsUpdate(this.doc)];
       return;
     }
     // No access, too large, damaged: sending it again would not help.
