@@ -57,9 +57,7 @@ def backing(request: pytest.FixtureRequest, redis_prefix: str) -> Backing | None
     if not mode:
         return None
     name = "redis" if mode == "standalone" else f"redis_{mode}"
-    return Backing(
-        request.getfixturevalue(name), request.getfixturevalue("postgres"), redis_prefix
-    )
+    return Backing(request.getfixturevalue(name), request.getfixturevalue("postgres"), redis_prefix)
 
 
 def pytest_configure(config: pytest.Config) -> None:
