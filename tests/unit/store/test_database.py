@@ -139,11 +139,10 @@ async def test_activity_of_a_deleted_user_is_passed_over(database: Database) -> 
     await users.add("a", "Ann", "ann@example.org", None, "user")
     later = now_s() + 77
     await users.touch({"a": later, "gone": later})
-    await users.touch({"a": later - 1})  # of a replica that is late with it
+    await users.touch({"a": later - 1})  # another replica, which heard of her before
     ann = await users.get("a")
     assert ann is not None
     assert ann.last_active_at == later
-
 
 async def test_search_takes_wildcards_literally(database: Database) -> None:
     users = Users(database)
