@@ -44,9 +44,11 @@ HTML_NAME = "<img src=x onerror='window.hacked=30'><script>window.hacked=31</scr
 def _watch(window: Window) -> list[str]:
     """Requests to other places than the server."""
     asked: list[str] = []
+    own = window.page.url.split("/", 3)[2]
 
     def heard(request: Request) -> None:
-        if "127.0.0.1" not in request.url and not request.url.startswith(("data:", "blob:")):
+        ours = request.url.startswith((f"http://{own}/", f"ws://{own}/", "data:", "blob:"))
+        if not ours:
             asked.append(request.url)
 
     window.page.on("request", heard)
