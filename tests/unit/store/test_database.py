@@ -144,6 +144,7 @@ async def test_activity_of_a_deleted_user_is_passed_over(database: Database) -> 
     assert ann is not None
     assert ann.last_active_at == later
 
+
 async def test_search_takes_wildcards_literally(database: Database) -> None:
     users = Users(database)
     await users.add("a", "Ann_1", "ann@example.org", None, "user")
