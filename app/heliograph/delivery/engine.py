@@ -100,7 +100,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         """Queue packets as one unit; a client too slow for them is cut off."""
         if self.closed or self.ending:
             return
-        self._flush_burst()
+        self.flush()
         unit = list(packets)
         if not self.queue.has_room(unit):
             metrics.SLOW_CONSUMERS.inc()
@@ -131,7 +131,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             return
         data = frame.websocket(offset=offset, ack_id=ack_id)
         if not self._burst:
-            asyncio.get_running_loop().call_soon(self._flush_burst)
+            self.server.flush_soon(self)
         self._burst.append(data)
         self._burst_bytes += len(data)
 
@@ -142,7 +142,8 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             return None
         return self._websocket.transport
 
-    def _flush_burst(self) -> None:
+    def flush(self) -> None:
+        """Write what was delivered in this turn."""
         burst, self._burst = self._burst, []
         self._burst_bytes = 0
         transport = self._transport
@@ -156,7 +157,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def send(self, pkt: packet.Packet) -> None:
         """The library's way to send: pings and closing packets."""
         if await self.check_ping_timeout():
-            self._flush_burst()
+            self.flush()
             self.queue.put_nowait(pkt)
 
     def end(self, code: int, reason: str, *, flush: bool = False) -> None:
@@ -166,7 +167,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         """
         if self.ending or self.closed:
             return
-        self._flush_burst()
+        self.flush()
         self.ending = True
         self.queue.release()
         if not flush:
@@ -295,6 +296,19 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.background: set[asyncio.Future[Any]] = set()
+        self._unflushed: list[EngineSocket] = []
+
+    def flush_soon(self, socket: EngineSocket) -> None:
+        """Write what the socket was given, at the end of this turn of the event loop. One
+        callback for all sockets: with one for each it costs a tenth of an event."""
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unflushed.append(socket)
+
+    def _flush(self) -> None:
+        sockets, self._unflushed = self._unflushed, []
+        for socket in sockets:
+            socket.flush()
 
     def create_queue(self, *_args: Any, **_kwargs: Any) -> OutboundQueue:
         return OutboundQueue(self.queue_packets, self.queue_bytes)
