@@ -76,7 +76,10 @@ class RedisTurns:
 
     async def announced(self, channel_id: str, number: int) -> None:
         """This one was announced."""
-        await self._backplane.call("turn_passed", [self._key(channel_id)], [number])
+        # Whoever waits for it goes on after that time anyway.
+        await self._backplane.call(
+            "turn_passed", [self._key(channel_id)], [number], timeout=PATIENCE
+        )
 
     async def forget(self, channel_id: str) -> None:
         """The channel is gone."""
