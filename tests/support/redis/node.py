@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Node:
         wait_until(self.answers, f"{self} answers")
 
 
-class RedisServers:
+class RedisServers(ABC):
     """What the modes have in common."""
 
     def __init__(self, folder: Path, config: Mapping[str, str], appendonly: bool) -> None:
@@ -115,13 +116,13 @@ class RedisServers:
             **{name.replace("_", "-"): value for name, value in config.items()},
         }
 
+    @abstractmethod
     def environment(self) -> dict[str, str]:
         """The variables that point Heliograph at these servers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def master(self, key: str = "") -> Node:
         """The master (of ``key``, in a cluster) as the servers see it now."""
-        raise NotImplementedError
 
     def _add(self, **config: str) -> Node:
         node = Node(self.folder, "redis-server", {**self._config, **config})
