@@ -220,11 +220,10 @@ class RedisDocumentLog:
         )
         if not done:
             return False
-        base = logged.unsettled
         empty = await self._backplane.call(
             "document_trim",
             self._keys(document_id),
-            (base.life, base.seq, base.mark, logged.seq - base.seq, logged.place.mark),
+            (logged.unsettled.life, logged.seq, logged.place.mark),
         )
         if empty and undisturbed and started == self._started[document_id]:
             self._started.pop(document_id, None)

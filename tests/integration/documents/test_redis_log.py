@@ -96,11 +96,35 @@ async def test_what_was_read_before_a_trim_is_not_trimmed_again(log: RedisDocume
     await append(log, "d", b"three,", b"four,")
     assert not await compact(log, early)
     # Even had SQL taken it, as after a crash between the commit and the trim.
-    keys, base = log._keys("d"), early.unsettled
-    await log._backplane.call(
-        "document_trim", keys, (base.life, base.seq, base.mark, 2, early.place.mark)
-    )
+    known = (early.unsettled.life, early.seq, early.place.mark)
+    await log._backplane.call("document_trim", log._keys("d"), known)
     assert list((await loaded(log)).updates) == [b"three,", b"four,"]
+
+
+async def test_who_settled_more_trims_what_another_left(log: RedisDocumentLog) -> None:
+    await append(log, "d", b"one,")
+    early = await loaded(log)
+    await append(log, "d", b"two,")
+    late = await loaded(log)
+    calls = [
+        ("document_trim", log._keys("d"), (each.unsettled.life, each.seq, each.place.mark))
+        for each in (early, late)
+    ]
+    assert await compact(log, late)  # SQL has both, and a replica that was slower trims after it
+    await append(log, "d", b"three,")
+    for call in calls:
+        await log._backplane.call(*call)
+    assert list((await loaded(log)).updates) == [b"three,"]
+
+    await append(log, "d", b"four,")
+    before = await loaded(log)
+    await append(log, "d", b"five,")
+    after = await loaded(log)
+    for each in (before, after):
+        known = (each.unsettled.life, each.seq, each.place.mark)
+        await log._backplane.call("document_trim", log._keys("d"), known)
+    head = (await loaded(log)).unsettled
+    assert head.seq == after.seq, "the second trims what the first left"
 
 
 async def test_a_crash_between_commit_and_trim_doubles_and_loses_nothing(

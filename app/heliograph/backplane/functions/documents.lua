@@ -178,21 +178,23 @@ register('document_append', function(keys, args)
   return {{'ok', head.seq + 1, missed}, entries}
 end)
 
--- Drop what SQL has: the first `count` updates, if they are still those that were read.
--- KEYS head, updates. ARGV life, base, its mark, count, mark of the last of them.
+-- Drop what SQL has: the updates up to a sequence, if they are still those that were read.
+-- KEYS head, updates. ARGV life, sequence, mark of its update.
 -- Returns whether no update is left.
 register('document_trim', function(keys, args)
   local head = head_of(keys[1])
   if not head or head.life ~= args[1] then
     return 1
   end
-  local base, count = tonumber(args[2]), tonumber(args[4])
-  if count > 0 and head.base == base and head.mark == args[3] and head.seq >= base + count then
+  -- Another replica may have trimmed a part already. The mark says that it is the same log.
+  local upto = tonumber(args[2])
+  if upto > head.base and upto <= head.seq then
+    local count = upto - head.base
     local last = string.sub(redis.call('LINDEX', keys[2], count - 1), 1, MARK)
-    if last == args[5] then
+    if last == args[3] then
       redis.call('LTRIM', keys[2], count, -1)
-      redis.call('HSET', keys[1], 'base', number(base + count), 'mark', last)
-      head.base = base + count
+      redis.call('HSET', keys[1], 'base', number(upto), 'mark', last)
+      head.base = upto
     end
   end
   keep(keys[1], head)
