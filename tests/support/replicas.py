@@ -17,7 +17,7 @@ from heliograph.delivery import Hub, RedisBroker
 from heliograph.tasks import RedisTaskRegistry, Tasks
 from tests.support.backplane import open_backplane
 from tests.support.cutproxy import CutProxy
-from tests.support.redis import RedisServers, Standalone
+from tests.support.redis import Node, RedisServers, Standalone
 
 LEASE = 1.0
 
@@ -70,6 +70,9 @@ class Behind(RedisServers):
             **self._servers.environment(),
             "WEBSOCKET_REDIS_URL": f"redis://{self._proxy.address}/0",
         }
+
+    def master(self, key: str = "") -> Node:
+        return self._servers.master(key)
 
 
 class Fleet:
