@@ -10,14 +10,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
 
 from heliograph.settings import Settings
 from heliograph.store import Database, migrate
 from tests.fleet import MODES, Fleet, Mode, run_fleet
-from tests.support.postgres import postgres_server
+from tests.support.postgres import create_database, postgres_server
 from tests.support.redis import (
     Cluster,
     Sentinel,
@@ -82,7 +81,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres() -> Iterator[str]:
     """A PostgreSQL server with a migrated database ``template``; its URL without a database."""
     with postgres_server() as url:
-        asyncio.run(_create_database(url, "template", "template1"))
+        asyncio.run(create_database(url, "template", "template1"))
         asyncio.run(_migrate(f"{url}/template"))
         yield url
 
@@ -125,7 +124,7 @@ def _running_fleets(
 
         @functools.cache
         def fleet_on(mode: Mode) -> Fleet:
-            asyncio.run(_create_database(postgres, f"fleet_{mode}", "template"))
+            asyncio.run(create_database(postgres, f"fleet_{mode}", "template"))
             fleet = run_fleet(
                 request.getfixturevalue(fixtures[mode]),
                 database_url=f"{postgres}/fleet_{mode}",
@@ -146,14 +145,6 @@ def fleet(request: pytest.FixtureRequest, _fleets: Callable[[Mode], Fleet]) -> F
     return _fleets(getattr(request, "param", "standalone"))
 
 
-async def _create_database(url: str, name: str, template: str) -> None:
-    connection = await asyncpg.connect(url.replace("+asyncpg", "") + "/postgres")
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """The URL of a migrated, empty SQLite database of this test."""
@@ -166,7 +157,7 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 def postgres_url(postgres: str) -> str:
     """The URL of a migrated, empty PostgreSQL database of this test."""
     name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_create_database(postgres, name, "template"))
+    asyncio.run(create_database(postgres, name, "template"))
     return f"{postgres}/{name}"
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from heliograph.settings import Settings
+from tests.support.postgres import create_database
 from tests.support.redis import RedisServers
 from tests.support.server import Person, RunningServer
 
@@ -41,13 +40,7 @@ class Pair:
 
 async def new_database(postgres: str) -> str:
     """The URL of a migrated, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(postgres.replace("+asyncpg", "") + "/postgres")
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "template"')
-    finally:
-        await connection.close()
-    return f"{postgres}/{name}"
+    return await create_database(postgres, f"test_{uuid.uuid4().hex}")
 
 
 def pair_settings(

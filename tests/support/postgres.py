@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
+
 from tests.support.processes import free_port, temporary_folder, watched
 
 
@@ -65,3 +67,16 @@ def postgres_server() -> Iterator[str]:
                     [*control, "-m", "immediate", "stop"],
                     check=True, capture_output=True, cwd=folder, **as_user,  # type: ignore[call-overload]
                 )  # fmt: skip
+
+
+async def create_database(url: str, name: str, template: str = "template") -> str:
+    """Make a database as a copy of another; its URL.
+
+    :param url: of the server, without a database.
+    """
+    connection = await asyncpg.connect(url.replace("+asyncpg", "") + "/postgres")
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await connection.close()
+    return f"{url}/{name}"
