@@ -94,8 +94,9 @@ format: $(DEV) ## format, and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(DEV) ## write the generated parts of docs/
+docs: $(DEV) ## write the generated parts of docs/, and the chart's values
 	@$(BIN)/python scripts/generate-docs
+	@$(BIN)/python scripts/generate-chart
 
 lock: $(DEV) ## pin requirements again (ARGS=--upgrade for newer versions)
 	@scripts/lock $(ARGS)
