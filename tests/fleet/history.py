@@ -17,16 +17,15 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests.clients.history import Watchers, failings, prepare
 from tests.fleet import MODES, Fleet, Mode, run_fleet, run_redis
 from tests.support.cutproxy import CutProxy
 from tests.support.redis import Cluster, Sentinel
 
-CLIENTS = Path(__file__).parent.parent / "clients"
+# They come back sooner than the documented delays say, so that a short run has more of it.
+CONNECTION = {"reconnectionDelay": 300, "reconnectionDelayMax": 1000, "timeout": 5000}
 HANG_SECONDS = 20.0
 CUT_SECONDS = 3.0
 
@@ -95,67 +94,6 @@ def possible(mode: str, fault: str) -> bool:
     return fault != "move-slots" or mode == "cluster"
 
 
-class Watchers:
-    """The clients: a Node process."""
-
-    def __init__(self, scene: dict[str, Any]) -> None:
-        self._scene = scene
-        self._process: asyncio.subprocess.Process
-
-    async def start(self) -> None:
-        """Start them; returns at once."""
-        self._process = await asyncio.create_subprocess_exec(
-            "node", "history.js", json.dumps(self._scene), cwd=CLIENTS,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 26,
-        )  # fmt: skip
-
-    async def stop(self, timeout: float) -> dict[str, Any]:
-        """Let them finish; their report."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(b"stop\n")
-        async with asyncio.timeout(timeout):
-            line = await self._process.stdout.readline()
-        await self._process.wait()
-        report: dict[str, Any] = json.loads(line)
-        return report
-
-
-async def _scene(fleet: Fleet, people: int, words: int) -> dict[str, Any]:
-    """Accounts, a chat for each, and a channel."""
-    async with httpx.AsyncClient(base_url=fleet.url, timeout=60) as http:
-
-        async def sign_up(number: int) -> dict[str, Any]:
-            body = {
-                "name": f"p{number}",
-                "email": f"p{number}@example.org",
-                "password": "pass word",
-            }
-            answer = await http.post("/api/v1/auths/signup", json=body)
-            answer.raise_for_status()
-            account: dict[str, Any] = answer.json()
-            headers = {"Authorization": f"Bearer {account['token']}"}
-            chat = await http.post("/api/v1/chats/new", json={}, headers=headers)
-            return {"id": account["id"], "token": account["token"], "chat": chat.json()["id"]}
-
-        everybody = [await sign_up(0)]
-        everybody += await asyncio.gather(*(sign_up(number) for number in range(1, people)))
-        headers = {"Authorization": f"Bearer {everybody[0]['token']}"}
-        channel = await http.post("/api/v1/channels/create", json={"name": "all"}, headers=headers)
-        return {
-            "urls": [fleet.url],
-            "people": everybody,
-            "channel": channel.json()["id"],
-            "words": words,
-        }
-
-
-FAILINGS = (
-    "gaps", "doubles", "disorder", "offsetsBack", "wrongTexts", "channelLost",
-    "channelDoubles", "channelDisorder",
-)  # fmt: skip
-
-
 def _redis_options(mode: Mode) -> dict[str, Any]:
     # One server keeps what it has on disk: nobody else has it.
     return {"appendonly": True} if mode == "standalone" else {}
@@ -191,8 +129,10 @@ async def run(
             through = {"WEBSOCKET_REDIS_URL": f"redis://{proxy.address}/0"}
             first.process.env = {**first.process.env, **through}
             await asyncio.to_thread(first.restart)
-        watchers = Watchers(await _scene(fleet, people, words=200))
+        scene = await prepare(fleet.url, people, words=200, posters=5)
+        watchers = Watchers({**scene, "connection": CONNECTION})
         await watchers.start()
+        telling = asyncio.create_task(_tell(watchers, say))
         await asyncio.sleep(seconds * 0.4)
         say(f"{fault} …")
         began = time.monotonic()
@@ -207,6 +147,9 @@ async def run(
             for replica in fleet.replicas:
                 say(replica.output()[-2000:])
             raise
+        finally:
+            telling.cancel()
+            await watchers.kill()
         for proxy in lines.proxies:
             await proxy.__aexit__(None, None, None)
         errors = [
@@ -219,9 +162,16 @@ async def run(
             "faultSeconds": took, "errors": errors}  # fmt: skip
 
 
-def failings(report: dict[str, Any]) -> dict[str, int]:
-    """What went wrong, by kind."""
-    return {name: len(report[name]) for name in FAILINGS if report[name]}
+async def _tell(watchers: Watchers, say: Callable[[str], None]) -> None:
+    """How the clients are, now and then."""
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(5)
+        status = watchers.status
+        say(
+            f"{time.monotonic() - began:4.0f} s  {status.get('events', 0)} events, "
+            f"{status.get('answers', 0)} answers, {status.get('connected', 0)} connected"
+        )
 
 
 def summary(report: dict[str, Any]) -> str:

@@ -1,0 +1,156 @@
+"""Clients that live through failures, as processes, and what they tell meanwhile.
+
+A process (``history.js``, or another that speaks as ``lib/report.js`` says) is given a scene and
+writes facts, its status twice a second, and in the end a report. Facts carry the time, in
+milliseconds of the system's clock, so that those of several processes are one history.
+
+Limits: a process that ends before it is told to makes :meth:`Watchers.stop` fail with its status;
+what it wrote to standard error is on ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+HERE = Path(__file__).parent
+NODE = ("node", "history.js")
+_MAX_LINE = 1 << 26
+
+FAILINGS = (
+    "gaps", "doubles", "disorder", "offsetsBack", "wrongTexts", "channelLost",
+    "channelDoubles", "channelDisorder",
+)  # fmt: skip
+
+
+class Watchers:
+    """The clients of one process.
+
+    :ivar facts: what happened to single clients, in the order told.
+    :ivar status: how things are, at most half a second old; empty before the first.
+    """
+
+    def __init__(self, scene: dict[str, Any], command: Sequence[str] = NODE) -> None:
+        self._scene = scene
+        self._command = command
+        self._process: asyncio.subprocess.Process
+        self._reading: asyncio.Task[None]
+        self._stopped = asyncio.Event()
+        self.facts: list[dict[str, Any]] = []
+        self.status: dict[str, Any] = {}
+        self._report: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Start them; returns at once."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, cwd=HERE, limit=_MAX_LINE,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        self._reading = asyncio.create_task(self._read())
+        await self._say(json.dumps(self._scene))
+
+    async def stop(self, timeout: float) -> dict[str, Any]:
+        """Let them finish and compare; their report."""
+        await self.settle(timeout)
+        return await self.compare(timeout)
+
+    async def settle(self, timeout: float) -> None:
+        """End the asking, and wait until what is in flight has ended.
+
+        :raises TimeoutError: it did not. :raises RuntimeError: the process has ended.
+        """
+        await self._say("stop")
+        async with asyncio.timeout(timeout):
+            await self._stopped.wait()
+        if self._reading.done():
+            raise RuntimeError(f"{self._command[0]} ended with {await self._process.wait()}")
+
+    async def compare(self, timeout: float) -> dict[str, Any]:
+        """Compare what they saw with what the server has; their report, and they end.
+
+        :raises TimeoutError: it took too long. :raises RuntimeError: the process failed.
+        """
+        await self._say("compare")
+        async with asyncio.timeout(timeout):
+            await self._reading
+        status = await self._process.wait()
+        if status or not self._report:
+            raise RuntimeError(f"{self._command[0]} ended with {status}, without a report")
+        return self._report
+
+    async def kill(self) -> None:
+        """End them now, when they run."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        await self._reading
+
+    async def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # told by who waits
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            said: dict[str, Any] = json.loads(line)
+            if "fact" in said:
+                self.facts.append(said)
+            elif "status" in said:
+                self.status = said["status"]
+            elif "report" in said:
+                self._report = said["report"]
+            else:
+                self._stopped.set()
+        self._stopped.set()
+
+
+async def prepare(
+    url: str, people: int, *, words: int, posters: int, prefix: str = "p", at_once: int = 20
+) -> dict[str, Any]:
+    """Accounts, a chat for each, and a channel of all: a scene for clients by websocket.
+
+    :param words: of an answer. :param posters: every how many-th person posts to the channel.
+    :param prefix: of the names; it makes them new on a server that has others.
+    :param at_once: sign-ups at a time.
+    """
+    limits = asyncio.Semaphore(at_once)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def sign_up(number: int) -> dict[str, Any]:
+            name = f"{prefix}{number}"
+            body = {"name": name, "email": f"{name}@example.org", "password": "pass word"}
+            async with limits:
+                answer = await http.post("/api/v1/auths/signup", json=body)
+                answer.raise_for_status()
+                account: dict[str, Any] = answer.json()
+                headers = {"Authorization": f"Bearer {account['token']}"}
+                chat = await http.post("/api/v1/chats/new", json={}, headers=headers)
+                chat.raise_for_status()
+            return {"id": account["id"], "token": account["token"], "chat": chat.json()["id"]}
+
+        everybody = [await sign_up(0)]
+        everybody += await asyncio.gather(*(sign_up(number) for number in range(1, people)))
+        headers = {"Authorization": f"Bearer {everybody[0]['token']}"}
+        channel = await http.post("/api/v1/channels/create", json={"name": "all"}, headers=headers)
+        channel.raise_for_status()
+    return {
+        "urls": [url],
+        "people": everybody,
+        "channel": channel.json()["id"],
+        "words": words,
+        "posters": posters,
+    }
+
+
+def failings(report: dict[str, Any]) -> dict[str, int]:
+    """What went wrong, by kind."""
+    return {name: len(report[name]) for name in FAILINGS if report[name]}

@@ -1,0 +1,81 @@
+// The answers of one chat as one client put them together, and what was wrong with that.
+//
+// Deltas of an answer must come with seq 1, 2, 3 …: no gap, no double, no disorder. What was read
+// (`join-chat`, GET) counts as seen up to there. In the end the text is the server's.
+
+export class Answers {
+  /** @param wrong (kind, details) => void: told each thing that must not be */
+  constructor(wrong) {
+    this.wrong = wrong;
+    this.known = new Map(); // message id -> {seq, read, text, done, state}
+  }
+
+  done(id) {
+    return Boolean(this.known.get(id)?.done);
+  }
+
+  /** Take one of `events`; true when it ended an answer. */
+  take(event) {
+    const { type, data } = event.data;
+    const id = event.message_id;
+    const answer = this.known.get(id) ?? { seq: 0, read: 0, text: '', done: false };
+    this.known.set(id, answer);
+    if (type === 'message') {
+      this.append(id, answer, event.seq, data.content);
+      return false;
+    }
+    const ended =
+      (type === 'chat:completion' && data.done) ||
+      type === 'chat:message:error' ||
+      type === 'chat:tasks:cancel';
+    if (!ended) return false;
+    answer.done = true;
+    answer.state = type === 'chat:completion' ? data.state : type;
+    return true;
+  }
+
+  append(id, answer, seq, text) {
+    if (seq === answer.seq + 1) {
+      answer.seq = seq;
+      answer.text += text;
+    } else if (seq > answer.seq) {
+      this.wrong('gaps', { id, had: answer.seq, got: seq });
+      answer.seq = seq;
+    } else if (seq > answer.read) {
+      // What is not above `read` was read, and then came, too: both are right.
+      this.wrong('doubles', { id, had: answer.seq, got: seq });
+    }
+  }
+
+  /** Take what was read: the chat, and the answers in flight as `join-chat` told them. */
+  read(chat, streams) {
+    for (const [id, message] of messages(chat)) {
+      if (this.done(id) || message.done !== false) {
+        const { state } = this.known.get(id) ?? {};
+        this.known.set(id, { seq: Infinity, read: Infinity, text: message.content, done: true, state });
+      }
+    }
+    for (const { message_id: id, seq, content } of streams) {
+      this.known.set(id, { seq, read: seq, text: content, done: false });
+    }
+  }
+
+  /** Compare with the chat as the server has it now. */
+  compare(chat) {
+    for (const [id, message] of messages(chat)) {
+      const answer = this.known.get(id);
+      const ours = answer?.text ?? '';
+      if (ours === message.content) continue;
+      this.wrong('wrongTexts', {
+        id, state: answer?.state, done: message.done, ours: ours.length,
+        theirs: message.content.length, prefix: message.content.startsWith(ours),
+        lost: ours.startsWith(message.content),
+      }); // prettier-ignore
+    }
+  }
+}
+
+function messages(chat) {
+  const all = Object.entries(chat.chat.history.messages);
+  return all.filter(([, message]) => message.role === 'assistant');
+}
