@@ -1,8 +1,8 @@
 """Clients that live through failures, as processes, and what they tell meanwhile.
 
-A process (``history.js``, or another that speaks as ``lib/report.js`` says) is given a scene and
-writes facts, its status twice a second, and in the end a report. Facts carry the time, in
-milliseconds of the system's clock, so that those of several processes are one history.
+A process (``history.js`` or ``visitors``) is given a scene and writes facts, its status twice a
+second, and in the end a report, as ``lib/report.js`` says. Facts carry the time, in milliseconds
+of the system's clock, so that those of several processes are one history.
 
 Limits: a process that ends before it is told to makes :meth:`Watchers.stop` fail with its status;
 what it wrote to standard error is on ours.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from typing import Any
 import httpx
 
 HERE = Path(__file__).parent
-NODE = ("node", "history.js")
+ROOT = HERE.parents[1]
+NODE = ("node", str(HERE / "history.js"))
+PYTHON = (sys.executable, "-m", "tests.clients.visitors")
 _MAX_LINE = 1 << 26
 
 FAILINGS = (
@@ -49,7 +52,7 @@ class Watchers:
     async def start(self) -> None:
         """Start them; returns at once."""
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=HERE, limit=_MAX_LINE,
+            *self._command, cwd=ROOT, limit=_MAX_LINE,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())

@@ -19,7 +19,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.clients.history import Watchers, failings, prepare
+from tests.clients.crowd import WAYS, Crowd
+from tests.clients.history import failings, prepare
 from tests.fleet import MODES, Fleet, Mode, run_fleet, run_redis
 from tests.support.cutproxy import CutProxy
 from tests.support.redis import Cluster, Sentinel
@@ -106,6 +107,7 @@ async def run(
     durability: str,
     seconds: float,
     people: int,
+    mix: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """One run; the clients' report, with what happened added."""
@@ -130,9 +132,10 @@ async def run(
             first.process.env = {**first.process.env, **through}
             await asyncio.to_thread(first.restart)
         scene = await prepare(fleet.url, people, words=200, posters=5)
-        watchers = Watchers({**scene, "connection": CONNECTION})
-        await watchers.start()
-        telling = asyncio.create_task(_tell(watchers, say))
+        ways = WAYS if mix else {"websocket": 1}
+        crowd = Crowd(scene, ways=ways, connection=CONNECTION)
+        await crowd.start()
+        telling = asyncio.create_task(_tell(crowd, say))
         await asyncio.sleep(seconds * 0.4)
         say(f"{fault} …")
         began = time.monotonic()
@@ -142,14 +145,14 @@ async def run(
         say(f"{fault}: over after {took:.1f} s")
         await asyncio.sleep(max(5.0, seconds * 0.6 - took))
         try:
-            report = await watchers.stop(150)
+            report = await crowd.stop(150)
         except TimeoutError:
             for replica in fleet.replicas:
                 say(replica.output()[-2000:])
             raise
         finally:
             telling.cancel()
-            await watchers.kill()
+            await crowd.kill()
         for proxy in lines.proxies:
             await proxy.__aexit__(None, None, None)
         errors = [
@@ -162,12 +165,12 @@ async def run(
             "faultSeconds": took, "errors": errors}  # fmt: skip
 
 
-async def _tell(watchers: Watchers, say: Callable[[str], None]) -> None:
+async def _tell(crowd: Crowd, say: Callable[[str], None]) -> None:
     """How the clients are, now and then."""
     began = time.monotonic()
     while True:
         await asyncio.sleep(5)
-        status = watchers.status
+        status = crowd.status
         say(
             f"{time.monotonic() - began:4.0f} s  {status.get('events', 0)} events, "
             f"{status.get('answers', 0)} answers, {status.get('connected', 0)} connected"
@@ -207,6 +210,7 @@ async def _main(args: argparse.Namespace) -> int:
                 durability=durability,
                 seconds=args.seconds,
                 people=args.people,
+                mix=args.mix,
                 say=say,
             )
             rows.append(summary(report))
@@ -225,6 +229,7 @@ def main() -> None:
     parser.add_argument("--durability", choices=["memory", "replicated"], default="replicated")
     parser.add_argument("--seconds", type=float, default=60, help="of traffic")
     parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--mix", action="store_true", help="polling and python-socketio, too")
     parser.add_argument("--verbose", action="store_true", help="print the whole report")
     sys.exit(asyncio.run(_main(parser.parse_args())))
 
