@@ -30,12 +30,14 @@ app.kubernetes.io/instance: {{ .context.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* Called with (dict "context" $ "component" "app"). */}}
+{{/*
+Called with (dict "context" $ "component" "app"). Without the chart's version: it would roll pods
+for nothing.
+*/}}
 {{- define "heliograph.labels" -}}
 {{ include "heliograph.selectorLabels" . }}
 app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .context.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" }}
 {{- with .context.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
