@@ -1,0 +1,154 @@
+"""kubectl, helm and docker as coroutines, and waiting for conditions.
+
+Every command has a deadline; what fails raises :class:`CommandFailed` with the command and what it
+said. Conditions are waited for, never time: :meth:`Cluster.until`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class CommandFailed(Exception):
+    """A program ended with another status than 0, or not in time."""
+
+
+class NotInTime(Exception):
+    """A condition did not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod as it was when asked for."""
+
+    name: str
+    node: str
+    ready: bool
+    ending: bool
+    address: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One release in one namespace of the cluster that kubectl talks to.
+
+    :ivar fullname: of the chart's objects.
+    """
+
+    namespace: str = "heliograph"
+    release: str = "heliograph"
+
+    @property
+    def fullname(self) -> str:
+        """What the names of the release's objects begin with."""
+        return self.release if "heliograph" in self.release else f"{self.release}-heliograph"
+
+    async def kubectl(self, *args: str, timeout: float = 60, given: str = "") -> str:
+        """Run kubectl in the namespace; what it wrote.
+
+        :param given: its standard input. :raises CommandFailed: it failed.
+        """
+        return await run("kubectl", "--namespace", self.namespace, *args, timeout=timeout,
+                         given=given)  # fmt: skip
+
+    async def helm(self, *args: str, timeout: float = 300) -> str:
+        """Run helm in the namespace; what it wrote. :raises CommandFailed: it failed."""
+        return await run("helm", "--namespace", self.namespace, *args, timeout=timeout)
+
+    async def read(self, *args: str) -> Any:
+        """``kubectl get … --output json``."""
+        return json.loads(await self.kubectl("get", *args, "--output", "json"))
+
+    async def pods(self, component: str) -> list[Pod]:
+        """The release's pods of a component that have not ended, by name."""
+        labels = f"app.kubernetes.io/instance={self.release}"
+        labels += f",app.kubernetes.io/component={component}"
+        found = (await self.read("pods", "--selector", labels))["items"]
+        pods = [_pod(each) for each in found if each["status"].get("phase") != "Succeeded"]
+        return sorted(pods, key=lambda pod: pod.name)
+
+    async def delete_pods(self, *names: str, kill: bool = False) -> None:
+        """Delete pods without waiting for their end; ``kill``: without a last word to them."""
+        how = ("--grace-period=0", "--force") if kill else ()
+        # With --force it warns on standard error; what counts is the status.
+        await self.kubectl("delete", "pod", *names, "--wait=false", *how)
+
+    async def gone(self, *pods: str, timeout: float = 90) -> None:
+        """Wait until these pods are no more."""
+        if pods:
+            names = [f"pod/{name}" for name in pods]
+            await self.kubectl("wait", "--for=delete", *names, f"--timeout={timeout:g}s",
+                               timeout=timeout + 10)  # fmt: skip
+
+    async def rolled_out(self, *workloads: str, timeout: float = 180) -> None:
+        """Wait until each of ``deployment/NAME``, ``statefulset/NAME`` is as it should be."""
+        for workload in workloads:
+            await self.kubectl("rollout", "status", workload, f"--timeout={timeout:g}s",
+                               timeout=timeout + 10)  # fmt: skip
+
+    async def until(
+        self, condition: Callable[[], Awaitable[bool]], what: str, timeout: float
+    ) -> None:
+        """Wait for a condition; a command that fails counts as "not yet".
+
+        :raises NotInTime: it did not come, with the last failure.
+        """
+        deadline = time.monotonic() + timeout
+        failure = ""
+        while True:
+            try:
+                if await condition():
+                    return
+                failure = ""
+            except CommandFailed as error:
+                failure = f" ({error})"
+            if time.monotonic() > deadline:
+                raise NotInTime(f"Not within {timeout:g} s: {what}{failure}")
+            await asyncio.sleep(0.3)
+
+
+def _pod(found: dict[str, Any]) -> Pod:
+    conditions = found["status"].get("conditions", [])
+    return Pod(
+        name=found["metadata"]["name"],
+        node=found["spec"].get("nodeName", ""),
+        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
+        ending="deletionTimestamp" in found["metadata"],
+        address=found["status"].get("podIP", ""),
+    )
+
+
+async def run(program: str, *args: str, timeout: float = 60, given: str = "") -> str:
+    """Run a program; its standard output.
+
+    :raises CommandFailed: it is missing, failed, or was not done in time.
+    """
+    if shutil.which(program) is None:
+        raise CommandFailed(f"{program} is not in PATH: install it, or run `make kind-up`")
+    process = await asyncio.create_subprocess_exec(
+        program, *args,
+        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    line = " ".join((program, *args))
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await process.communicate(given.encode() if given else None)
+    except TimeoutError:
+        raise CommandFailed(f"`{line}` was not done after {timeout:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        said = (err or out).decode(errors="replace").strip()
+        raise CommandFailed(f"`{line}` ended with {process.returncode}: {said[-2000:]}")
+    return out.decode(errors="replace")
