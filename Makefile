@@ -38,8 +38,12 @@ NEEDS_NODE := scripts/check-node 20.19 "The page needs"
 # Extra arguments: make test ARGS="-k stop", make lock ARGS=--upgrade, make run ARGS="--help"
 ARGS ?=
 
+# The cluster of the tests; see k8s/README.md.
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/heliograph/__init__.py)
+IMAGES = heliograph/heliograph:$(VERSION)
+
 .PHONY: help venv web run run-fleet test test-fleet history lint format docs lock screenshots \
-	clean page-for-run test-servers
+	clean page-for-run test-servers images kind-up kind-load kind-test kind-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -103,6 +107,27 @@ lock: $(DEV) ## pin requirements again (ARGS=--upgrade for newer versions)
 
 screenshots: $(DEV) web test-servers ## draw the pictures of the documentation
 	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+images: web ## build the container images
+	@k8s/images $(VERSION)
+
+kind-up: ## make a kind cluster with an ingress controller on 127.0.0.1:18080
+	@k8s/cluster up
+
+kind-load: images ## load the images into the cluster
+	@k8s/cluster load $(IMAGES)
+
+# The cluster goes at the end, whatever became of the tests; KEEP=1 leaves it for a look.
+kind-test: $(DEV) $(if $(CLIENTS_LOCK),$(CLIENTS_STAMP)) ## install on a kind cluster and kill things (ARGS="--redis cluster")
+	@start=$$(date +%s); result=0; \
+	{ $(MAKE) --no-print-directory kind-up kind-load && eval "$$(k8s/cluster env)" && \
+		$(BIN)/python -m tests.kind $(ARGS); } || result=1; \
+	$(if $(KEEP),,$(MAKE) --no-print-directory kind-down;) \
+	echo "kind-test took $$(( ($$(date +%s) - start) / 60 )) min $$(( ($$(date +%s) - start) % 60 )) s"; \
+	exit $$result
+
+kind-down: ## delete the cluster
+	@k8s/cluster down
 
 clean: ## remove the environment, caches and build results (not data/)
 	rm -rf $(VENV) $(CLIENTS)/node_modules $(WEB)/node_modules $(STATIC)
