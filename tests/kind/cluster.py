@@ -50,17 +50,24 @@ class Cluster:
         """What the names of the release's objects begin with."""
         return self.release if "heliograph" in self.release else f"{self.release}-heliograph"
 
-    async def kubectl(self, *args: str, timeout: float = 60, given: str = "") -> str:
+    async def kubectl(
+        self, *args: str, timeout: float = 60, given: str = "", errors: bool = False
+    ) -> str:
         """Run kubectl in the namespace; what it wrote.
 
-        :param given: its standard input. :raises CommandFailed: it failed.
+        :param given: its standard input. :param errors: what it wrote to standard error, instead.
+        :raises CommandFailed: it failed.
         """
-        return await run("kubectl", "--namespace", self.namespace, *args, timeout=timeout,
-                         given=given)  # fmt: skip
+        return await run(
+            "kubectl", "--namespace", self.namespace, *args,
+            timeout=timeout, given=given, errors=errors,
+        )  # fmt: skip
 
-    async def helm(self, *args: str, timeout: float = 300) -> str:
-        """Run helm in the namespace; what it wrote. :raises CommandFailed: it failed."""
-        return await run("helm", "--namespace", self.namespace, *args, timeout=timeout)
+    async def helm(self, *args: str, timeout: float = 300, errors: bool = False) -> str:
+        """Run helm in the namespace; what it wrote, as for :meth:`kubectl`."""
+        return await run(
+            "helm", "--namespace", self.namespace, *args, timeout=timeout, errors=errors
+        )
 
     async def read(self, *args: str) -> Any:
         """``kubectl get … --output json``."""
@@ -71,7 +78,8 @@ class Cluster:
         labels = f"app.kubernetes.io/instance={self.release}"
         labels += f",app.kubernetes.io/component={component}"
         found = (await self.read("pods", "--selector", labels))["items"]
-        pods = [_pod(each) for each in found if each["status"].get("phase") != "Succeeded"]
+        over = ("Succeeded", "Failed")
+        pods = [_pod(each) for each in found if each["status"].get("phase") not in over]
         return sorted(pods, key=lambda pod: pod.name)
 
     async def delete_pods(self, *names: str, kill: bool = False) -> None:
@@ -125,8 +133,10 @@ def _pod(found: dict[str, Any]) -> Pod:
     )
 
 
-async def run(program: str, *args: str, timeout: float = 60, given: str = "") -> str:
-    """Run a program; its standard output.
+async def run(
+    program: str, *args: str, timeout: float = 60, given: str = "", errors: bool = False
+) -> str:
+    """Run a program; its standard output, or with ``errors`` its standard error.
 
     :raises CommandFailed: it is missing, failed, or was not done in time.
     """
@@ -151,4 +161,4 @@ async def run(program: str, *args: str, timeout: float = 60, given: str = "") ->
     if process.returncode:
         said = (err or out).decode(errors="replace").strip()
         raise CommandFailed(f"`{line}` ended with {process.returncode}: {said[-2000:]}")
-    return out.decode(errors="replace")
+    return (err if errors else out).decode(errors="replace")
