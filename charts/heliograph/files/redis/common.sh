@@ -1,0 +1,202 @@
+# What all scripts of Redis share: the pods and their addresses, questions, users. To be sourced.
+#
+# MODE       sentinel, cluster or standalone
+# POD_NAME   ends with the ordinal of this pod
+# PEERS      of all pods by ordinal, separated by spaces: NAME:PORT:PORT-OF-SENTINEL-OR-BUS
+# NODE_NAME  the node that this pod runs on
+# TLS        yes or no
+# DATA       the volume; RUN, SECRETS, CONFIG, TLS_DIR: see the StatefulSet
+#
+# Limits: passwords consist of letters, digits, - and _, so nothing needs quoting.
+# shellcheck shell=sh
+set -u
+umask 077
+: "${MODE:?}" "${POD_NAME:?}" "${PEERS:?}" "${RUN:?}"
+: "${DATA:=/data}" "${SECRETS:=/secrets}" "${CONFIG:=/config}" "${TLS_DIR:=/tls}" "${TLS:=no}"
+: "${KEY_PREFIX:=heliograph}" "${MASTER_NAME:=heliograph}" "${NODE_NAME:=unknown}"
+ORDINAL=${POD_NAME##*-}
+
+log() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*" >&2; }
+
+die() {
+    log "$*"
+    exit 1
+}
+
+now() { date +%s; }
+
+resolve() { # NAME: its address
+    getent hosts "$1" | awk '{print $1; exit}'
+}
+
+# Writes $RUN/peers: "ORDINAL HOST PORT SECOND-PORT NAME" for each pod, and sets self_*.
+#
+# HOST is what a pod announces: the address of its own Service, which outlives the pod, so that
+# nobody has to learn a new one when all pods end at once. Sentinels announce the Service's name
+# when TLS is on, since certificates are for names; a cluster's bus knows addresses only.
+find_peers() {
+    set -- 0
+    : >"$RUN/peers.new"
+    for each in $PEERS; do
+        name=${each%%:*}
+        ports=${each#*:}
+        host=$name
+        if [ "$MODE" != sentinel ] || [ "$TLS" = no ]; then
+            until host=$(resolve "$name") && [ -n "$host" ]; do
+                log "The address of the Service $name is not known yet."
+                sleep 1
+            done
+        fi
+        echo "$1 $host ${ports%%:*} ${ports##*:} $name" >>"$RUN/peers.new"
+        set -- "$(($1 + 1))"
+    done
+    mv "$RUN/peers.new" "$RUN/peers"
+    read_self
+}
+
+read_self() {
+    # shellcheck disable=SC2046 # five words
+    set -- $(awk -v ordinal="$ORDINAL" '$1 == ordinal' "$RUN/peers")
+    self_host=$2 self_port=$3 self_second=$4 self_name=$5
+    pods=$(wc -l <"$RUN/peers")
+    majority=$((pods / 2 + 1))
+}
+
+cli() ( # HOST PORT COMMAND…: as the user `keeper`, 2 s of patience
+    host=$1 port=$2
+    shift 2
+    [ "$TLS" = no ] || set -- --tls --cacert "$TLS_DIR/ca.crt" "$@"
+    # The password is in the environment: arguments can be read by everybody.
+    REDISCLI_AUTH=$(cat "$SECRETS/keeper") timeout 2 \
+        redis-cli --user keeper --no-auth-warning -h "$host" -p "$port" "$@" 2>/dev/null
+)
+
+here() { cli 127.0.0.1 "$self_port" "$@"; }
+
+field() { # NAME: its value in an INFO on standard input
+    tr -d '\r' | sed -n "s/^$1://p" | head -n 1
+}
+
+# Whether another pod has followed this one in its present life: what this one confirmed last
+# is there, though it may not have reached the disk here. Prints "HOST PORT" of the one that has
+# read most.
+successor() (
+    best=-1
+    while read -r ordinal host port _; do
+        [ "$ordinal" != "$ORDINAL" ] || continue
+        info=$(cli "$host" "$port" INFO replication </dev/null) || continue
+        [ "$(echo "$info" | field role)" = slave ] || continue
+        [ "$(echo "$info" | field master_host)" = "$self_host" ] || continue
+        [ "$(echo "$info" | field master_port)" = "$self_port" ] || continue
+        # -1: it has not had a link since it started, so its data may be of any age.
+        down=$(echo "$info" | field master_link_down_since_seconds)
+        [ "${down:-0}" -ge 0 ] || continue
+        offset=$(echo "$info" | field slave_repl_offset)
+        if [ "${offset:-0}" -gt "$best" ]; then
+            best=$offset
+            echo "$host $port"
+        fi
+    done <"$RUN/peers" | tail -n 1
+)
+
+hash() { # USER: the hash of its password
+    printf %s "$(cat "$SECRETS/$1")" | sha256sum | cut -d ' ' -f 1
+}
+
+# The users of a Redis. Each may do what it is for and no more; nobody comes in without a name.
+redis_users() {
+    connect="+@connection -@dangerous"
+    data="+@keyspace +@string +@hash +@list +@set +@sortedset +@transaction +@pubsub"
+    data="$data -@dangerous -scan -randomkey -dbsize -move -pubsub"
+    code="+eval +evalsha +script|load +script|exists +fcall +fcall_ro +function|load"
+    cat <<USERS
+user default off
+user heliograph on #$(hash heliograph) ~$KEY_PREFIX:* resetchannels &$KEY_PREFIX:* -@all $connect $data $code +time +info +wait +command +cluster|nodes +cluster|slots +cluster|shards +cluster|myid
+user replication on #$(hash replication) resetchannels -@all +psync +replconf +ping
+user sentinel on #$(hash sentinel) resetchannels &* -@all +auth +hello +ping +info +role +multi +exec +subscribe +publish +replicaof +slaveof +config|rewrite +client|setname +client|kill +script|kill
+user keeper on #$(hash keeper) resetchannels -@all $connect +info +role +dbsize +replicaof +client|pause +client|unpause +cluster|nodes +cluster|info +cluster|meet +cluster|forget +cluster|replicate +cluster|failover +cluster|addslotsrange
+user exporter on #$(hash exporter) resetchannels -@all $connect +info +dbsize +slowlog|get +slowlog|len +latency|latest +latency|histogram +cluster|info
+USERS
+}
+
+# The users of a Sentinel. `default` is for clients of the app: they may ask and listen.
+sentinel_users() {
+    cat <<USERS
+user default on #$(hash sentinel-clients) resetchannels &* -@all +@connection -@dangerous +subscribe +psubscribe +unsubscribe +punsubscribe +info +role +sentinel|masters +sentinel|master +sentinel|replicas +sentinel|slaves +sentinel|sentinels +sentinel|get-master-addr-by-name +sentinel|ckquorum
+user sentinel on #$(hash sentinel) resetchannels &* -@all +@connection -@dangerous +publish +sentinel|is-master-down-by-addr
+user keeper on #$(hash keeper) resetchannels -@all +@connection -@dangerous +sentinel|master +sentinel|failover
+USERS
+}
+
+tls_options() { # PORT: options of a Redis or Sentinel that listens there
+    if [ "$TLS" = no ]; then
+        echo "port $1"
+        return
+    fi
+    cat <<OPTIONS
+port 0
+tls-port $1
+tls-cert-file $TLS_DIR/tls.crt
+tls-key-file $TLS_DIR/tls.key
+tls-ca-cert-file $TLS_DIR/ca.crt
+tls-auth-clients no
+tls-replication yes
+OPTIONS
+}
+
+# -- Sentinel ---------------------------------------------------------------------------------
+
+# Asks all Sentinels at once and writes $RUN/views: "EPOCH HOST PORT FLAGS" for each that knows
+# the master. The highest epoch is the latest decision.
+ask_sentinels() {
+    rm -f "$RUN"/view.*
+    while read -r ordinal host _ port _; do
+        # Its own Sentinel is asked without the detour over the Service.
+        [ "$ordinal" != "$ORDINAL" ] || host=127.0.0.1
+        cli "$host" "$port" SENTINEL MASTER "$MASTER_NAME" </dev/null | awk '
+            NR % 2 {name = $0; next}
+            {told[name] = $0}
+            END {
+                if ("config-epoch" in told)
+                    print told["config-epoch"], told["ip"], told["port"], told["flags"]
+            }' >"$RUN/view.$ordinal" &
+    done <"$RUN/peers"
+    wait
+    cat "$RUN"/view.* | sort -rn >"$RUN/views"
+    answers=$(wc -l <"$RUN/views")
+    # shellcheck disable=SC2046 # four words
+    set -- $(head -n 1 "$RUN/views")
+    master_epoch=${1:-} master_host=${2:-} master_port=${3:-}
+    failing_over=no
+    ! grep -q failover_in_progress "$RUN/views" || failing_over=yes
+}
+
+is_self() { [ "$master_host:$master_port" = "$self_host:$self_port" ]; }
+
+# Has the Sentinels replace this master. Succeeds when they name another, within SECONDS.
+replace_self() { # SECONDS
+    until_then=$(($(now) + $1))
+    asked=0
+    while [ "$(now)" -lt "$until_then" ]; do
+        # One of them is asked: two failovers at a time would disturb each other.
+        if [ "$(($(now) - asked))" -ge 6 ] && start_failover; then asked=$(now); fi
+        ask_sentinels
+        if [ "$answers" -gt 0 ] && [ "$failing_over" = no ] && ! is_self; then return 0; fi
+        sleep 0.3
+    done
+    return 1
+}
+
+start_failover() {
+    while read -r ordinal host _ port _; do
+        # Its own Sentinel last: it ends with this pod.
+        [ "$ordinal" != "$ORDINAL" ] || continue
+        case $(cli "$host" "$port" SENTINEL FAILOVER "$MASTER_NAME" </dev/null) in
+            OK* | INPROG*) return 0 ;;
+        esac
+    done <"$RUN/peers"
+    case $(cli 127.0.0.1 "$self_second" SENTINEL FAILOVER "$MASTER_NAME") in
+        OK* | INPROG*) return 0 ;;
+    esac
+    return 1
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Looks every INTERVAL seconds whether the pods have the roles that they should have.
+# shellcheck disable=SC1091
+. "${SCRIPTS:-/scripts}/common.sh"
+trap 'exit 0' TERM
+mkdir -p "$RUN" || exit 1
+find_peers
+case $MODE in
+    sentinel) . "${SCRIPTS:-/scripts}/keeper-sentinel.sh" ;;
+    cluster) . "${SCRIPTS:-/scripts}/keeper-cluster.sh" ;;
+esac
+while :; do
+    sleep "$INTERVAL" &
+    wait $! # a signal interrupts this, not a sleep
+    look
+done
