@@ -116,42 +116,43 @@ class Watchers:
         self._stopped.set()
 
 
-async def prepare(
-    url: str, people: int, *, words: int, posters: int, prefix: str = "p", at_once: int = 20
-) -> dict[str, Any]:
-    """Accounts, a chat for each, and a channel of all: a scene for clients by websocket.
-
-    :param words: of an answer. :param posters: every how many-th person posts to the channel.
-    :param prefix: of the names; it makes them new on a server that has others.
-    :param at_once: sign-ups at a time.
-    """
-    limits = asyncio.Semaphore(at_once)
+async def sign_up(url: str, people: int) -> list[dict[str, Any]]:
+    """Accounts; ``{id, token}`` of each. Slow: passwords are hashed."""
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
-        async def sign_up(number: int) -> dict[str, Any]:
-            name = f"{prefix}{number}"
+        async def one(number: int) -> dict[str, Any]:
+            name = f"p{number}"
             body = {"name": name, "email": f"{name}@example.org", "password": "pass word"}
-            async with limits:
-                answer = await http.post("/api/v1/auths/signup", json=body)
-                answer.raise_for_status()
-                account: dict[str, Any] = answer.json()
-                headers = {"Authorization": f"Bearer {account['token']}"}
-                chat = await http.post("/api/v1/chats/new", json={}, headers=headers)
-                chat.raise_for_status()
-            return {"id": account["id"], "token": account["token"], "chat": chat.json()["id"]}
+            account = (await http.post("/api/v1/auths/signup", json=body)).raise_for_status().json()
+            return {"id": account["id"], "token": account["token"]}
 
-        everybody = [await sign_up(0)]
-        everybody += await asyncio.gather(*(sign_up(number) for number in range(1, people)))
-        headers = {"Authorization": f"Bearer {everybody[0]['token']}"}
-        channel = await http.post("/api/v1/channels/create", json={"name": "all"}, headers=headers)
-        channel.raise_for_status()
+        first = await one(0)  # the administrator
+        return [first, *await asyncio.gather(*(one(number) for number in range(1, people)))]
+
+
+async def prepare(
+    url: str, accounts: list[dict[str, Any]], *, words: int, posters: int
+) -> dict[str, Any]:
+    """A chat for each account, and a channel of all: a scene for clients by websocket.
+
+    :param words: of an answer. :param posters: every how many-th person posts to the channel.
+    """
+    at_once = asyncio.Semaphore(20)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+        async def make(account: dict[str, Any], path: str, body: Any) -> str:
+            headers = {"Authorization": f"Bearer {account['token']}"}
+            async with at_once:
+                answer = await http.post(path, json=body, headers=headers)
+            made: str = answer.raise_for_status().json()["id"]
+            return made
+
+        chats = await asyncio.gather(*(make(each, "/api/v1/chats/new", {}) for each in accounts))
+        channel = await make(accounts[0], "/api/v1/channels/create", {"name": "all"})
+    people = [{**each, "chat": chat} for each, chat in zip(accounts, chats, strict=True)]
     return {
-        "urls": [url],
-        "people": everybody,
-        "channel": channel.json()["id"],
-        "words": words,
-        "posters": posters,
-    }
+        "urls": [url], "people": people, "channel": channel, "words": words, "posters": posters,
+    }  # fmt: skip
 
 
 def failings(report: dict[str, Any]) -> dict[str, int]:

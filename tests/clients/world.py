@@ -139,6 +139,8 @@ class World:
             case "drain":
                 for replica in server.replicas:
                     await replica.application.drain()
+                for replica in server.replicas:
+                    await replica.services.drain.cancel()  # somebody has to be there to return to
             case unknown:
                 raise ValueError(f"cannot {unknown}")
         return None

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.clients.crowd import WAYS, Crowd
-from tests.clients.history import failings, prepare
+from tests.clients.history import failings, prepare, sign_up
 from tests.fleet import MODES, Fleet, Mode, run_fleet, run_redis
 from tests.support.cutproxy import CutProxy
 from tests.support.redis import Cluster, Sentinel
@@ -131,7 +131,8 @@ async def run(
             through = {"WEBSOCKET_REDIS_URL": f"redis://{proxy.address}/0"}
             first.process.env = {**first.process.env, **through}
             await asyncio.to_thread(first.restart)
-        scene = await prepare(fleet.url, people, words=200, posters=5)
+        accounts = await sign_up(fleet.url, people)
+        scene = await prepare(fleet.url, accounts, words=200, posters=5)
         ways = WAYS if mix else {"websocket": 1}
         crowd = Crowd(scene, ways=ways, connection=CONNECTION)
         await crowd.start()

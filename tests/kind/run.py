@@ -15,7 +15,7 @@ import httpx
 
 from tests.clients.crowd import Crowd
 from tests.clients.history import failings, prepare
-from tests.kind import checks, sticky
+from tests.kind import accounts, checks, sticky
 from tests.kind.cluster import Cluster, CommandFailed, NotInTime
 from tests.kind.evidence import collect
 from tests.kind.faults import FAULTS, Fault, Scene, app_whole, redis_whole
@@ -162,10 +162,8 @@ class Run:
 
     async def _accounts(self, scene: dict[str, Any]) -> str:
         options = self._options
-        scene |= await prepare(
-            options.url, options.people, words=options.words, posters=options.posters,
-            prefix=f"{secrets.token_hex(3)}-", at_once=8,
-        )  # fmt: skip
+        made = await accounts.make(self._cluster, options.people, f"{secrets.token_hex(3)}-")
+        scene |= await prepare(options.url, made, words=options.words, posters=options.posters)
         return f"{options.people} people with a chat each, and a channel of all"
 
     async def _sticky(self, token: str) -> None:

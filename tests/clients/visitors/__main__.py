@@ -48,9 +48,9 @@ async def _run() -> None:
     telling = asyncio.create_task(tell())
     for number, account in enumerate(scene["people"]):
         visitor = Visitor(account, number, scene, report)
-        await visitor.connect()
         visitors.append(visitor)
         lives.append(asyncio.create_task(visitor.live()))
+        await asyncio.sleep(scene.get("pauseMs", 0) / 1000)
 
     async def said(word: str) -> None:
         while line := await lines.readline():

@@ -48,9 +48,20 @@ class Visitor:
         self._held: list[Callable[[], None]] | None = None
         self._anew = False
         self._reading = False
+        self._gone = asyncio.Event()
         self._url: str = scene["urls"][number % len(scene["urls"])]
-        self._cookies: aiohttp.ClientSession
-        self._client: socketio.AsyncClient
+        # The jar of a bare address: aiohttp keeps none unless it is told to.
+        self._cookies = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self._client = socketio.AsyncClient(
+            reconnection_delay=1,
+            reconnection_delay_max=5,
+            http_session=self._cookies,
+        )
+        self._client.on("connect", self._connected)
+        self._client.on("disconnect", self._disconnected)
+        self._client.on("connect_error", self._refused)
+        self._client.on("events", lambda event: self._hold(lambda: self._event(event)))
+        self._client.on("events:channel", lambda event: self._hold(lambda: self._posts.take(event)))
         self._http = httpx.AsyncClient(
             base_url=self._url,
             timeout=20,
@@ -67,20 +78,8 @@ class Visitor:
         """Connected, and it has read what it had to."""
         return self.opened and self.connected and self._held is None
 
-    async def connect(self) -> None:
+    async def _connect(self) -> None:
         """Connect; tries again by itself from then on."""
-        # The jar of a bare address: aiohttp keeps none unless it is told to.
-        self._cookies = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
-        self._client = socketio.AsyncClient(
-            reconnection_delay=1,
-            reconnection_delay_max=5,
-            http_session=self._cookies,
-        )
-        self._client.on("connect", self._connected)
-        self._client.on("disconnect", self._disconnected)
-        self._client.on("connect_error", self._refused)
-        self._client.on("events", lambda event: self._hold(lambda: self._event(event)))
-        self._client.on("events:channel", lambda event: self._hold(lambda: self._posts.take(event)))
         await self._client.connect(
             self._url,
             auth={"token": self._account["token"], "recovery": False},
@@ -99,12 +98,14 @@ class Visitor:
     async def _connected(self) -> None:
         if self.opened:
             self._report.back(self.name, self.lost_at)
+        self._gone.clear()
         self._held = []
         self._anew = True
         if not self._reading:
             await self._synchronise()
 
     async def _disconnected(self, reason: str) -> None:
+        self._gone.set()
         self.lost_at = now()
         self._report.lost(self.name, reason)
 
@@ -143,7 +144,15 @@ class Visitor:
         self.opened = True
 
     async def _call(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._client.call(name, payload, timeout=15)
+        # The library waits for acknowledgements of connections that are gone.
+        gone = asyncio.create_task(self._gone.wait())
+        calling = asyncio.create_task(self._client.call(name, payload, timeout=15))
+        await asyncio.wait((calling, gone), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not calling.done():
+            calling.cancel()
+            raise RuntimeError(f"{name}: the connection broke")
+        answer: dict[str, Any] = await calling
         if "error" in answer:
             raise RuntimeError(f"{name} {answer['error']['code']}")
         return answer
@@ -184,7 +193,8 @@ class Visitor:
         self._report.counts["interrupted"] += self._answers.take(event) == "interrupted"
 
     async def live(self) -> None:
-        """Ask again and again, until ``stopping``."""
+        """Connect, then ask again and again, until ``stopping``."""
+        await self._connect()
         beat = asyncio.create_task(self._beat())
         share = random.uniform(0.25, 1)  # not all end, and ask again, in one moment
         while await self._may_ask():
