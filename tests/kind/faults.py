@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.kind.cluster import Cluster, run
 from tests.kind.measure import Limits
@@ -17,6 +18,7 @@ from tests.kind.redis import Redis
 PING_SECONDS = 25.0 + 20.0
 """Interval and timeout, the app's defaults: so long a client may believe in a dead server."""
 
+ROOT = Path(__file__).parents[2]
 REPLICAS = 3
 
 
@@ -138,8 +140,7 @@ async def node_stopped(scene: Scene) -> None:
         await scene.settle(PING_SECONDS + 40)
     finally:
         await run("docker", "start", node)
-    ready = ("wait", "--for=condition=Ready", f"node/{node}", "--timeout=90s")
-    await scene.cluster.kubectl(*ready, timeout=100)
+    await run(str(ROOT / "k8s" / "cluster"), "heal", timeout=150)
     await app_whole(scene.cluster)
     await redis_whole(scene.cluster, scene.redis)
 
