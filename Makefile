@@ -42,7 +42,7 @@ ARGS ?=
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/heliograph/__init__.py)
 IMAGES = heliograph/heliograph:$(VERSION)
 
-.PHONY: help venv web run run-fleet test test-fleet history lint format docs lock screenshots \
+.PHONY: help venv web run run-fleet test test-fleet history lint format docs golden lock screenshots \
 	clean page-for-run test-servers images kind-up kind-load kind-test kind-down
 
 help: ## list the targets
@@ -101,6 +101,9 @@ format: $(DEV) ## format, and fix what can be fixed
 docs: $(DEV) ## write the generated parts of docs/, and the chart's values
 	@$(BIN)/python scripts/generate-docs
 	@$(BIN)/python scripts/generate-chart
+
+golden: $(DEV) ## write what the chart's cases come to, for review
+	@GOLDEN=write $(BIN)/python -m pytest --quiet tests/chart/test_render.py -k reviewed
 
 lock: $(DEV) ## pin requirements again (ARGS=--upgrade for newer versions)
 	@scripts/lock $(ARGS)

@@ -6,6 +6,7 @@ schema does not allow, and combinations that the chart does not, with ``Refused`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -110,10 +111,20 @@ def render(values: Values, *, name: str = RELEASE, upgrade: bool = False) -> Ren
         found
         for path, text in sorted(files.items())
         if path.endswith(".yaml")
-        for found in yaml.safe_load_all(text)
+        for found in yaml.load_all(text, yaml.CSafeLoader)
         if found
     ]
     return Rendered(files, objects)
+
+
+@cache
+def _rendered(values: str) -> Rendered:
+    return render(json.loads(values))
+
+
+def rendered(values: Values) -> Rendered:
+    """As :func:`render`, once for the same values: only to be read."""
+    return _rendered(json.dumps(values))
 
 
 def lint(values: Values) -> list[str]:

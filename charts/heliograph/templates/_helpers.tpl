@@ -31,12 +31,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/*
-Called with (dict "context" $ "component" "app"). Without the chart's version: it would roll pods
-for nothing.
+Called with (dict "context" $ "component" "app"). Without the chart's version, and the app's only on
+what runs the app: they would roll other pods, such as those of Redis, for nothing.
 */}}
 {{- define "heliograph.labels" -}}
 {{ include "heliograph.selectorLabels" . }}
+{{- if has .component (list "app" "migrate" "test") }}
 app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
+{{- end }}
 app.kubernetes.io/managed-by: {{ .context.Release.Service }}
 {{- with .context.Values.commonLabels }}
 {{ toYaml . }}
