@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import socketio
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ from heliograph.cluster import Cluster
 from heliograph.delivery import (
     Broker,
     Calls,
+    Drain,
     Hub,
     Lifecycle,
     MemoryBroker,
@@ -30,9 +32,10 @@ from heliograph.delivery import (
     RedisSessionRecords,
     SessionRecords,
     SocketServer,
+    expiry_of,
 )
 from heliograph.documents import Documents, Notes, Timing
-from heliograph.edge import Gateway, Page, Services, create_api, register_events
+from heliograph.edge import Gateway, Page, Services, StickyCookie, create_api, register_events
 from heliograph.identity import Identity
 from heliograph.sessions import MemoryShares, RedisShares, Sessions, Shares
 from heliograph.settings import Settings
@@ -43,8 +46,6 @@ from heliograph.telemetry import get_logger
 log = get_logger(__name__)
 
 SOCKET_PATH = "/ws/socket.io"
-
-_RECONNECT_IN_MS = 1_000  # what clients of the contract wait anyway
 
 
 class Application:
@@ -57,14 +58,19 @@ class Application:
     def __init__(self, settings: Settings, page: Page | None = None) -> None:
         self.settings = settings
         self.gateway = Gateway()
-        self.services = _build(settings)
-        self.sockets = _build_sockets(settings, self.services, self.gateway)
+        self.services, self.sockets = _build(settings, self.gateway)
         register_events(self.gateway, self.services)
         self.api = create_api(self.services, self._lifespan, page)
         self._socket_app = socketio.ASGIApp(self.sockets, socketio_path=SOCKET_PATH)
+        self._app = StickyCookie(
+            self._route, settings.sticky_cookie, _expiry(settings), self.services.drain, SOCKET_PATH
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: sockets under :data:`SOCKET_PATH`, HTTP everywhere else."""
+        await self._app(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if path == SOCKET_PATH or path.startswith(SOCKET_PATH + "/"):
             await self._socket_app(scope, receive, send)
@@ -94,14 +100,9 @@ class Application:
             yield
 
     async def drain(self) -> None:
-        """Stop what runs for clients and close their transports. Idempotent.
-
-        Answers in flight settle as ``interrupted`` and say so before the sockets close.
-        """
-        await self.services.tasks.shutdown()
-        told = {"reconnect_in_ms": _RECONNECT_IN_MS}
-        self.services.hub.tell_here("server:draining", told)
-        await self.sockets.close_transports(1012, "restart: the server is stopping")
+        """Send all clients away and stop what works for them, see :class:`Drain`. Idempotent."""
+        self.services.drain.begin("the server ends")
+        await self.services.drain.finish()
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _in_redis(settings: Settings, backplane: Backplane, hub: Hub, cluster: Clust
     )
 
 
-def _build(settings: Settings) -> Services:
+def _build(settings: Settings, gateway: Gateway) -> tuple[Services, SocketServer]:
     database = Database(settings.sqlalchemy_url)
     recovery_seconds = settings.connection_recovery_seconds
     backplane: Backplane | None = None
@@ -147,7 +148,18 @@ def _build(settings: Settings) -> Services:
     tasks = Tasks(cluster, hot.tasks)
     timing = Timing(rows=settings.document_settle_updates)
     documents = Documents.over(database, hub, lifecycle, cluster, backplane, timing)
-    return Services(
+    sockets = SocketServer(
+        hub, lifecycle, calls, admission=identity.admit, handler=gateway, **_limits(settings)
+    )
+    drain = Drain(
+        hub,
+        sockets,
+        tasks,
+        seconds=settings.drain_seconds,
+        per_second=settings.drain_clients_per_second,
+        expiry=_expiry(settings),
+    )
+    services = Services(
         settings=settings,
         database=database,
         backplane=backplane,
@@ -155,6 +167,7 @@ def _build(settings: Settings) -> Services:
         hub=hub,
         lifecycle=lifecycle,
         calls=calls,
+        drain=drain,
         identity=identity,
         sessions=Sessions(hub, lifecycle, identity.users, hot.shares),
         tasks=tasks,
@@ -163,29 +176,30 @@ def _build(settings: Settings) -> Services:
         documents=documents,
         notes=Notes(database, hub, documents),
     )
+    return services, sockets
 
 
-def _build_sockets(settings: Settings, services: Services, gateway: Gateway) -> SocketServer:
-    return SocketServer(
-        services.hub,
-        services.lifecycle,
-        services.calls,
-        admission=services.identity.admit,
-        handler=gateway,
-        per_second=settings.websocket_max_messages_per_second,
-        connect_timeout=settings.websocket_connect_timeout,
-        queue_packets=settings.websocket_queue_messages,
-        queue_bytes=settings.websocket_queue_bytes,
-        transports=settings.transports,
-        allow_upgrades=settings.enable_websocket_support,
-        ping_interval=settings.websocket_server_ping_interval,
-        ping_timeout=settings.websocket_server_ping_timeout,
-        max_http_buffer_size=settings.websocket_max_message_bytes,
-        cors_allowed_origins=_origins(settings),
-        http_compression=False,
-        logger=settings.websocket_server_logging,
-        engineio_logger=settings.websocket_server_engineio_logging,
-    )
+def _expiry(settings: Settings) -> list[tuple[str, str]]:
+    return expiry_of(settings.sticky_cookie, settings.sticky_cookie_attributes)
+
+
+def _limits(settings: Settings) -> dict[str, Any]:
+    """What sockets may do, for :class:`SocketServer`."""
+    return {
+        "per_second": settings.websocket_max_messages_per_second,
+        "connect_timeout": settings.websocket_connect_timeout,
+        "queue_packets": settings.websocket_queue_messages,
+        "queue_bytes": settings.websocket_queue_bytes,
+        "transports": settings.transports,
+        "allow_upgrades": settings.enable_websocket_support,
+        "ping_interval": settings.websocket_server_ping_interval,
+        "ping_timeout": settings.websocket_server_ping_timeout,
+        "max_http_buffer_size": settings.websocket_max_message_bytes,
+        "cors_allowed_origins": _origins(settings),
+        "http_compression": False,
+        "logger": settings.websocket_server_logging,
+        "engineio_logger": settings.websocket_server_engineio_logging,
+    }
 
 
 def _origins(settings: Settings) -> object:

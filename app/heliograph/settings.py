@@ -25,6 +25,8 @@ from heliograph.errors import ConfigurationError
 
 Transport = Literal["websocket", "polling"]
 
+_COOKIE_ATTRIBUTES = {"path", "domain", "secure", "httponly", "samesite", "partitioned"}
+
 
 class Settings(BaseSettings):
     """One process's configuration. Field names are the variables' names in lower case."""
@@ -193,6 +195,29 @@ class Settings(BaseSettings):
     websocket_queue_bytes: int = Field(
         16 * 1024 * 1024, ge=65536, description="The same limit in bytes."
     )
+    drain_seconds: float = Field(
+        20.0,
+        ge=0,
+        le=3600,
+        description="Longest time over which a replica that ends closes its connections, s.",
+    )
+    drain_clients_per_second: float = Field(
+        200.0,
+        gt=0,
+        description="Connections it closes in a second, or more when the time would not suffice.",
+    )
+    sticky_cookie: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")] = (
+        Field(
+            "",
+            description="Name of the cookie by which the proxy keeps a client at a replica; one "
+            "that ends expires it. Empty: there is none.",
+        )
+    )
+    sticky_cookie_attributes: str = Field(
+        "Path=/",
+        description="Attributes that the proxy gives that cookie, `;`-separated: `Path`, `Domain`, "
+        "`Secure`, `HttpOnly`, `SameSite`, `Partitioned`.",
+    )
     websocket_server_logging: bool = Field(False, description="Log of python-socketio.")
     websocket_server_engineio_logging: bool = Field(False, description="Log of python-engineio.")
 
@@ -231,6 +256,21 @@ class Settings(BaseSettings):
         if url and (urlsplit(url).scheme not in ("redis", "rediss") or not urlsplit(url).hostname):
             raise ValueError("must be redis://host:port/db or rediss://host:port/db")
         return value
+
+    @field_validator("sticky_cookie_attributes")
+    @classmethod
+    def _cookie_attributes(cls, value: str) -> str:
+        # It becomes part of a header.
+        parts = [part.strip() for part in value.split(";") if part.strip()]
+        for part in parts:
+            if part.partition("=")[0].lower() not in _COOKIE_ATTRIBUTES:
+                raise ValueError(
+                    "only Path, Domain, Secure, HttpOnly, SameSite and Partitioned, "
+                    f"separated by semicolons; got {part!r}"
+                )
+            if not part.isascii() or not part.isprintable():
+                raise ValueError(f"only printable ASCII characters; got {part!r}")
+        return "; ".join(parts)
 
     @field_validator("webui_secret_key")
     @classmethod

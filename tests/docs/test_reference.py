@@ -94,7 +94,7 @@ def test_reasons_of_closed_transports_are_listed() -> None:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
-                and node.func.attr in ("end", "close_transports")
+                and node.func.attr == "end"
                 and len(node.args) >= 2
                 and isinstance(node.args[0], ast.Constant)
                 and isinstance(node.args[1], ast.Constant)

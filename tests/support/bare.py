@@ -22,6 +22,7 @@ from heliograph.backplane import Backplane
 from heliograph.cluster import Cluster
 from heliograph.delivery import (
     Calls,
+    Drain,
     Hub,
     Inbound,
     Lifecycle,
@@ -36,6 +37,14 @@ from heliograph.delivery import (
 from heliograph.errors import Unauthenticated
 from heliograph.principal import Principal
 from tests.support.socket import Socket
+
+
+class _NoTasks:
+    async def shutdown(self, *, timeout: float) -> int:
+        return 0
+
+    def reopen(self) -> None:
+        pass
 
 
 class Bare:
@@ -90,6 +99,9 @@ class Bare:
             transports=["polling", "websocket"],
             http_compression=False,
             **settings,
+        )
+        self.drain = Drain(
+            self.hub, self.sockets, _NoTasks(), seconds=20, per_second=200, expiry=[]
         )
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
@@ -161,7 +173,9 @@ async def bare_server(**options: Any) -> AsyncIterator[Bare]:
         yield bare
     finally:
         await bare.close()
-        await bare.sockets.close_transports(1012, "end of the test")
+        bare.drain.begin("the test ends")
+        bare.drain.hasten()
+        await bare.drain.finish()
         server.should_exit = True
         await task
         await bare.sockets.shutdown()

@@ -275,7 +275,7 @@ class ClusterTopology:
         claims: list[tuple[int, Address, list[tuple[int, int]]]] = []
         nodes: dict[Address, None] = {}
         for address, view in views.items():
-            for node, epoch, slots in _layout(view.decode(), address):
+            for node, epoch, slots in _layout(view.decode(), address, self._config.tls is not None):
                 nodes[node] = None
                 if slots:
                     claims.append((epoch, node, slots))
@@ -302,15 +302,22 @@ class ClusterTopology:
         self._panel.close()
 
 
-def _layout(view: str, asked: Address) -> Iterable[tuple[Address, int, list[tuple[int, int]]]]:
+def _layout(
+    view: str, asked: Address, named: bool
+) -> Iterable[tuple[Address, int, list[tuple[int, int]]]]:
     """Nodes of ``CLUSTER NODES`` with their configuration epoch and slots.
+
+    :param named: by the names that they announce, if they do: certificates are for names.
 
     Source: https://redis.io/docs/latest/commands/cluster-nodes/
     """
     for line in view.splitlines():
         fields = line.split(" ")
         flags = fields[2].split(",")
-        host, _, port = fields[1].split("@")[0].rpartition(":")
+        place, *names = fields[1].split(",")
+        host, _, port = place.split("@")[0].rpartition(":")
+        if named and names and names[0] and "=" not in names[0]:
+            host = names[0]
         if "noaddr" in flags or "handshake" in flags or not port or port == "0":
             continue
         # A node that was never told its own address says nothing: it is where it was asked.

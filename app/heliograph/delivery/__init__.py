@@ -6,6 +6,7 @@ Features publish to rooms through :class:`Hub` and call one browser through
 
 from heliograph.delivery.broker import Broker, Position, PositionLost
 from heliograph.delivery.calls import Calls
+from heliograph.delivery.drain import TASK_SECONDS, Drain, expiry_of
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.hub import EVERYONE, Hub, user_room
 from heliograph.delivery.lifecycle import Lifecycle
@@ -20,8 +21,10 @@ from heliograph.delivery.session import Session
 
 __all__ = [
     "EVERYONE",
+    "TASK_SECONDS",
     "Broker",
     "Calls",
+    "Drain",
     "Frame",
     "Hub",
     "Inbound",
@@ -38,5 +41,6 @@ __all__ = [
     "SessionRecords",
     "SocketServer",
     "WebSocketProtocol",
+    "expiry_of",
     "user_room",
 ]

@@ -3,9 +3,9 @@
 python-engineio's transports, with these differences, each of which a test holds:
 outbound queues are bounded and a client that does not read is cut off with a reason;
 liveness is measured on the monotonic clock; a transport can be closed *as a transport*
-(code and reason), after which stock clients reconnect at once; a poll or a post may
-carry any number of packets, but we send at most 16 in one, which is all that
-python-engineio's client takes.
+(code and reason), after which stock clients reconnect at once; handshakes can be refused;
+a poll or a post may carry any number of packets, but we send at most 16 in one, which is
+all that python-engineio's client takes.
 
 The overridden names are private to python-engineio: ``tests/integration/delivery`` has
 a contract test that fails when a release changes them.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import engineio
@@ -37,9 +38,32 @@ _PACKETS_PER_POLL = 16
 _DIRECT_BYTES = 64 * 1024
 _ABORT_AFTER_SECONDS = 2.0
 _FLUSH_SECONDS = 2.0
+_POLICY_VIOLATION = 1008
+
+# A close packet. What follows it is for python-engineio's client, which takes a close packet
+# for a goodbye and would not come back: an empty packet makes it drop the connection instead.
+# Others are gone when they get to it. Who broke the protocol gets the packet alone.
+_CLOSE = b"1"
+_COME_BACK = b"1\x1e"
+
+Headers = list[tuple[str, str]]
 
 # A browser posts all it has queued at once; the library's 16 would drop the rest.
 payload.Payload.max_decode_packets = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What every handshake is answered with.
+
+    :ivar body: JSON text.
+    :ivar parting: headers for the last answer to a client that polls.
+    """
+
+    status: str
+    headers: Headers
+    body: bytes
+    parting: Headers
 
 
 class _WebSocket(WebSocket):  # type: ignore[misc]
@@ -89,6 +113,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         self.last_ping = time.monotonic()
         self._websocket: _WebSocket | None = None
         self.ending = False
+        self._end_with: tuple[int, str] = (1000, "")
         self._polling = False
         self._idle = False  # the library's writer waits for the next packet
         self._burst: list[bytes] = []
@@ -169,24 +194,32 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             return
         self.flush()
         self.ending = True
+        self._end_with = (code, reason)
         self.queue.release()
         if not flush:
-            self._end_now(code, reason)
+            self._end_now()
             return
-        if self.upgraded and self._websocket is not None:
+        if self._websocket is not None:
             self._websocket.close_with = (code, reason)
-            self.queue.put_nowait(None)  # the writer closes when it gets there
-        asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._end_now, code, reason)
+        self.queue.put_nowait(None)  # the writer, or a poll, ends when it gets there
+        asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._end_now)
 
-    def _end_now(self, code: int, reason: str) -> None:
+    def cut(self) -> None:
+        """Drop the connection of a transport whose client does not take its end."""
+        if self._websocket is not None:
+            self._websocket.abort()
+        self._end_now()
+
+    def _end_now(self) -> None:
         if self.closed:
             return
-        task = asyncio.ensure_future(self._end(code, reason))
+        task = asyncio.ensure_future(self._end())
         self.server.background.add(task)
         task.add_done_callback(self.server.background.discard)
 
-    async def _end(self, code: int, reason: str) -> None:
-        if self.upgraded and self._websocket is not None:
+    async def _end(self) -> None:
+        code, reason = self._end_with
+        if self._websocket is not None and (self.upgraded or self.upgrading):
             self._websocket.close_with = (code, reason)
             await self._websocket.close()
         self.queue.put_nowait(None)  # ends the writer
@@ -200,7 +233,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
         self.queue.release()
         if not self.upgraded:
             # A poll that waits ends now, with the protocol's word for it.
-            self.queue.put_nowait(packet.Packet(packet.CLOSE))
+            self.queue.put_nowait(None if self.ending else packet.Packet(packet.CLOSE))
 
     # -- liveness, on a clock that cannot jump -----------------------------------------
 
@@ -257,9 +290,22 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             packets = await super().handle_get_request(environ)
         finally:
             self._polling = False
-        if not packets:
+        if packets:
+            return packets
+        if not self.ending:
             raise EngineIOError("the session has ended")
-        return packets
+        self._end_now()  # the client knows
+        return self._last_answer()
+
+    def _last_answer(self) -> dict[str, Any]:
+        """The answer to the last poll: the protocol's word for the end."""
+        refusal = self.server.refusal
+        headers = [("Content-Type", "text/plain; charset=UTF-8")]
+        return {
+            "status": "200 OK",
+            "headers": headers + (refusal.parting if refusal is not None else []),
+            "response": _CLOSE if self._end_with[0] == _POLICY_VIOLATION else _COME_BACK,
+        }
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         try:
@@ -283,15 +329,21 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
         if self.upgraded or self.upgrading:
             return self.server._bad_request("the session has a websocket already")
+        if self.ending or self.closed:
+            return self.server._bad_request("the session has ended")
         self._websocket = _WebSocket(self._websocket_handler, self.server)
         return await self._websocket(environ)
 
 
 class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
-    """An Engine.IO server whose sockets are :class:`EngineSocket`."""
+    """An Engine.IO server whose sockets are :class:`EngineSocket`.
+
+    :ivar refusal: while it is set, who comes without a session gets it instead of one.
+    """
 
     queue_packets: int
     queue_bytes: int
+    refusal: Refusal | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -316,6 +368,12 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
+        if self.refusal is not None:
+            return {
+                "status": self.refusal.status,
+                "headers": [("Content-Type", "application/json"), *self.refusal.headers],
+                "response": self.refusal.body,
+            }
         if self.start_service_task:
             self.start_service_task: bool = False
             self.service_task_handle = self.start_background_task(self._service_task)
@@ -338,3 +396,21 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return result
         socket.connected = True
         return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+
+    async def _make_response(self, response_dict: dict[str, Any], environ: dict[str, Any]) -> Any:
+        """Answer; a websocket gets the refusal itself, where other faults become 403."""
+        extensions = environ["asgi.scope"].get("extensions") or {}
+        refused = self.refusal is not None and response_dict["status"] == self.refusal.status
+        if not refused or "websocket.http.response" not in extensions:
+            return await super()._make_response(response_dict, environ)
+        headers = response_dict["headers"] + self._cors_headers(environ)
+        send = environ["asgi.send"]
+        await send(
+            {
+                "type": "websocket.http.response.start",
+                "status": int(response_dict["status"].split(" ")[0]),
+                "headers": [(name.encode(), value.encode()) for name, value in headers],
+            }
+        )
+        await send({"type": "websocket.http.response.body", "body": response_dict["response"]})
+        return None

@@ -79,12 +79,6 @@ class Hub:
         frame = Frame.event(event, data, skip_sid=skip_sid, skip_user=skip_user)
         return await self.broker.publish(room, frame, durable=durable)
 
-    def tell_here(self, event: str, data: Any) -> None:
-        """Send an event to this replica's connected sessions; nobody else gets it, also later."""
-        frame = Frame.event(event, data)
-        for session in list(self.sessions.values()):
-            session.send(frame)
-
     # -- coming and going ------------------------------------------------------------
 
     async def join(self, session: Session, *names: str, at: Position | None = None) -> None:

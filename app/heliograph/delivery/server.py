@@ -23,7 +23,7 @@ from engineio import packet as engine_packet
 from socketio import packet
 
 from heliograph.delivery.calls import Calls
-from heliograph.delivery.engine import EngineServer, EngineSocket
+from heliograph.delivery.engine import EngineServer, EngineSocket, Refusal
 from heliograph.delivery.frames import JsonCodec
 from heliograph.delivery.hub import Hub
 from heliograph.delivery.lifecycle import Lifecycle
@@ -36,7 +36,6 @@ log = get_logger(__name__)
 
 _MAX_ATTACHMENTS = 16
 _MAX_INBOX = 1_000
-_CLOSING_SECONDS = 3.0
 _BURST_SECONDS = 2.0
 _FLOOD_FACTOR = 2  # refusals, in bursts, after which a flooding client is closed
 
@@ -332,13 +331,27 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 client.socket.end(1008, code, flush=True)
         self._background(self.lifecycle.end(session, code))
 
-    async def close_transports(self, code: int, reason: str) -> None:
-        """Close every transport with what is queued for it; for the end of the process."""
-        for client in list(self._clients.values()):
-            client.socket.end(code, reason, flush=True)
-        with contextlib.suppress(TimeoutError):  # the server cuts who is left
-            async with asyncio.timeout(_CLOSING_SECONDS):
+    # -- draining, see ``drain`` -------------------------------------------------------
+
+    def refuse_handshakes(self, refusal: Refusal) -> None:
+        """Answer who comes without a session with this, from now on."""
+        self.eio.refusal = refusal
+
+    def admit_handshakes(self) -> None:
+        """Refuse nobody any more."""
+        self.eio.refusal = None
+
+    def open_transports(self) -> list[EngineSocket]:
+        """Those that have not been told to end."""
+        return [client.socket for client in self._clients.values() if not client.socket.ending]
+
+    async def transports_gone(self, timeout: float) -> None:
+        """Wait until no transport is left; who is still there after ``timeout`` s is cut."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
                 await self._empty.wait()
+        for client in list(self._clients.values()):
+            client.socket.cut()
 
     def _background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -5,5 +5,6 @@ from heliograph.edge.gateway import Gateway
 from heliograph.edge.page import Page
 from heliograph.edge.services import Services
 from heliograph.edge.socket import register_events
+from heliograph.edge.sticky import StickyCookie
 
-__all__ = ["Gateway", "Page", "Services", "create_api", "register_events"]
+__all__ = ["Gateway", "Page", "Services", "StickyCookie", "create_api", "register_events"]

@@ -8,7 +8,7 @@ from heliograph.backplane import Backplane
 from heliograph.channels import Channels
 from heliograph.chat import Chat
 from heliograph.cluster import Cluster
-from heliograph.delivery import Calls, Hub, Lifecycle
+from heliograph.delivery import Calls, Drain, Hub, Lifecycle
 from heliograph.documents import Documents, Notes
 from heliograph.identity import Identity
 from heliograph.sessions import Sessions
@@ -31,6 +31,7 @@ class Services:
     hub: Hub
     lifecycle: Lifecycle
     calls: Calls
+    drain: Drain
     identity: Identity
     sessions: Sessions
     tasks: Tasks

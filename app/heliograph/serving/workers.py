@@ -1,22 +1,26 @@
 """Several processes on one port, under gunicorn: each worker is a replica of its own.
 
 gunicorn keeps the workers alive: one that ends, or whose event loop hangs for
-``_HUNG_SECONDS``, is started again. SIGTERM (or Ctrl-C) drains all of them side by side; what
-is not done within ``GRACE_SECONDS`` is killed. Workers whose master is gone end in order.
+``_HUNG_SECONDS``, is started again. SIGTERM (or Ctrl-C) drains all of them side by side, a second
+one hastens that; what is not done within :func:`grace_seconds` is killed. Workers whose master is
+gone end in order.
 
 Limits: settings are read once, so there is no reload; SIGHUP stops like SIGTERM.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from multiprocessing.sharedctypes import Synchronized
+from types import FrameType
 from typing import Any, NoReturn
 
 import structlog
@@ -32,6 +36,7 @@ from heliograph.serving.server import (
     Server,
     address_of,
     create_application,
+    grace_seconds,
     listen,
     uvicorn_config,
 )
@@ -40,7 +45,6 @@ from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
 
-GRACE_SECONDS = 25  # below the 30 s after which Kubernetes and Docker Swarm kill
 _HUNG_SECONDS = 30
 _RETRY_SECONDS = 1.0
 _MEMORY = "/dev/shm"  # noqa: S108 gunicorn makes unlinked files with names of its own there
@@ -83,7 +87,7 @@ class _Program(BaseApplication):
             "workers": self.workers,
             "worker_class": f"{__name__}.{_Worker.__name__}",
             "timeout": _HUNG_SECONDS,
-            "graceful_timeout": GRACE_SECONDS,
+            "graceful_timeout": grace_seconds(self.settings),
             "backlog": 2048,
             "logger_class": f"{__name__}.{_Log.__name__}",
             "pre_fork": _give_index,
@@ -104,6 +108,22 @@ class _Master(Arbiter):
     # settings of all workers are those of the start.
     SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM)
     handle_hup = Arbiter.handle_term
+    handle_int = Arbiter.handle_term
+    handle_quit = Arbiter.handle_term
+    _stopping = False
+
+    def stop(self, graceful: bool = True) -> None:
+        """Let the workers drain, and wait for them."""
+        self._stopping = True
+        super().stop(graceful)
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal; one that comes while the workers drain is for them. gunicorn would kill
+        them two seconds after a second SIGINT, whatever they still have to write."""
+        if self._stopping:
+            self.kill_workers(signal.SIGTERM)
+        else:
+            super().signal(sig, frame)
 
 
 def _give_index(master: Arbiter, worker: _Worker) -> None:
@@ -175,12 +195,26 @@ class _Worker(UvicornWorker):
 
 
 class _WorkerServer(Server):
-    # SIGQUIT is how the master passes Ctrl-C on.
+    # A terminal sends SIGQUIT to all of the group.
     stop_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
     def __init__(self, application: Application, config: uvicorn.Config, program: _Program) -> None:
         super().__init__(application, config, program.address)
         self._program = program
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, giving signs of life: a drain may last longer than the master waits for one."""
+        living = asyncio.create_task(self._live())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            living.cancel()
+
+    async def _live(self) -> None:
+        notify = self.config.callback_notify
+        while notify is not None:
+            await notify()
+            await asyncio.sleep(1)
 
     def announce(self) -> None:
         """The last of the first workers says the address."""

@@ -32,6 +32,8 @@ log = get_logger(__name__)
 Work = Callable[["Task"], Coroutine[Any, Any, None]]
 Records = list[TaskRecord]
 
+_CUT_OFF_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
@@ -127,7 +129,8 @@ class Tasks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.shutdown()
+        # After a drain only those are left that did not end then.
+        await self.shutdown(timeout=0 if self._closed else 5)
         await self._registry.close()
         await self._drops.close()
         for task in self._background:
@@ -298,8 +301,9 @@ class Tasks:
         for task in list(self._mine.values()):
             task._cancel("interrupted")
 
-    async def shutdown(self, *, timeout: float = 10.0) -> int:
-        """Interrupt all tasks of this replica and take no new ones.
+    async def shutdown(self, *, timeout: float = 5.0) -> int:
+        """Interrupt all tasks of this replica and take no new ones. It lasts a second longer than
+        ``timeout`` at most: a task that does not end is left behind.
 
         :param timeout: seconds they have to put their things in order.
         :returns: how many ran.
@@ -316,7 +320,11 @@ class Tasks:
             log.error("task.cut_off", label=task.record.label, task_id=task.id)
             if task._runner is not None:
                 task._runner.cancel()
-        await asyncio.gather(
-            *(task._runner for task in late if task._runner is not None), return_exceptions=True
-        )
+        runners = [task._runner for task in late if task._runner is not None]
+        if runners:
+            await asyncio.wait(runners, timeout=_CUT_OFF_SECONDS)
         return len(tasks)
+
+    def reopen(self) -> None:
+        """Take new tasks again after :meth:`shutdown`."""
+        self._closed = False

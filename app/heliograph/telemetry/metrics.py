@@ -30,6 +30,10 @@ GAPS_REPAIRED = Counter(
 EPOCHS_CHANGED = Counter(
     "heliograph_epochs_changed", "Times that a room's log was found to be another one."
 )
+DRAINING = Gauge("heliograph_draining", "1 while this replica takes no new connections, else 0.")
+DRAIN_CLOSED = Counter(
+    "heliograph_drain_transports_closed", "Connections closed because the replica was to end."
+)
 _SESSIONS = Gauge("heliograph_sessions", "Sessions of this replica, also those away for a moment.")
 
 

@@ -153,11 +153,12 @@ async def test_a_server_that_stops_interrupts_and_says_so(
         talk = await begin_talk(server, "ann")
         begun = await talk.begin()
         await begun.delta()
+        sid = talk.socket.sid
         await server.application.drain()
         kind, said = await begun.end()
         assert (kind, said["done"], said["state"]) == ("chat:completion", True, "interrupted")
         assert said["content"] == "so far"
-        refused = await talk.ask()
+        refused = await talk.ask(session_id=sid)
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         stored = await begun.stored()
         assert (stored["content"], stored["state"]) == ("so far", "interrupted")

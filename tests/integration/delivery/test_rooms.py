@@ -91,14 +91,6 @@ async def test_binary_arguments_arrive_as_bytes() -> None:
         assert await ann.call("echo", {"u": b"\x01\x02"}) == {"u": b"\x01\x02"}
 
 
-async def test_all_connected_sessions_of_one_replica_can_be_told() -> None:
-    async with bare_server() as bare:
-        ann, ben = await bare.connect("ann"), await bare.connect("ben")
-        bare.hub.tell_here("server:draining", {"n": 1})
-        assert await ann.expect("server:draining") == {"n": 1}
-        assert await ben.expect("server:draining") == {"n": 1}
-
-
 async def test_what_comes_while_an_admission_is_read_from_the_log_arrives_in_order() -> None:
     async with bare_server() as bare:
         ann = await bare.connect("ann")

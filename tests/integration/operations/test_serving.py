@@ -57,7 +57,7 @@ async def test_it_answers_its_probes_and_stops_with_success(
     process, url = serving
     async with httpx.AsyncClient(base_url=url, verify=False) as http:
         assert (await http.get("/health")).json() == {"status": True}
-        assert (await http.get("/ready")).json() == {"status": True}
+        assert (await http.get("/ready")).json() == {"status": True, "draining": False}
         assert (await http.get("/openapi.json")).json()["info"]["title"] == "Heliograph"
         assert (await http.get("/api/version")).json()["version"]
     process.send_signal(signal.SIGTERM)

@@ -221,7 +221,7 @@ async def test_servers_tell_the_usage_of_all_and_drain_for_themselves(pair: Pair
                 await asyncio.sleep(0.02)
     await _becomes(users, 2)
     await pair.a.application.drain()
-    assert await at_a.expect("server:draining") == {"reconnect_in_ms": 1000}
+    assert 200 <= (await at_a.expect("server:draining"))["reconnect_in_ms"] <= 1000
     await asyncio.wait_for(at_a.disconnected.wait(), 10)
     assert await users() == 2  # ann is connected at the other one, too
     await at_b.disconnect()

@@ -35,6 +35,8 @@ OVERRIDDEN = [
     (AsyncSocket, "_websocket_handler", ["self", "ws"]),
     (WebSocket, "close", ["self"]),
     (WebSocketsSansIOProtocol, "run_asgi", ["self"]),
+    (WebSocketsSansIOProtocol, "send", ["self", "message"]),
+    (engineio.AsyncServer, "_make_response", ["self", "response_dict", "environ"]),
 ]
 
 

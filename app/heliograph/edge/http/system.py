@@ -64,15 +64,19 @@ async def health() -> dict[str, bool]:
 
 @router.get("/ready")
 async def ready(services: TheServices, response: Response) -> dict[str, Any]:
-    """Whether requests can be served: the database answers, events come and go."""
+    """Whether requests can be served: the database answers, events come and go. A replica that
+    drains is ready, for the sessions that it still has."""
+    draining = not services.drain.running
     try:
         async with asyncio.timeout(_READY_SECONDS):
             await services.database.check()
     except (ConfigurationError, TimeoutError) as error:
         response.status_code = 503
-        return {"status": False, "detail": str(error) or "the database does not answer"}
+        detail = str(error) or "the database does not answer"
+        return {"status": False, "draining": draining, "detail": detail}
     backplane = services.backplane
     if backplane is not None and not backplane.available:
         response.status_code = 503
-        return {"status": False, "detail": f"Redis: {backplane.why_unavailable}"}
-    return {"status": True}
+        detail = f"Redis: {backplane.why_unavailable}"
+        return {"status": False, "draining": draining, "detail": detail}
+    return {"status": True, "draining": draining}

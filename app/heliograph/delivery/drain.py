@@ -1,0 +1,241 @@
+"""Moving the clients of this replica elsewhere, before it ends or while it is to be spared.
+
+From :meth:`Drain.begin` on nobody new is let in, while those who are here go on; then, in this
+order: the tasks end and say so, every session is told ``server:draining``, the transports are
+closed, a few at a time and in random order. They are closed *as transports*: stock clients come
+back by themselves, find another replica and are recovered there. ``/ready`` stays 200, or a
+proxy would cut the sessions that poll.
+
+Guarantee: all is over :data:`TASK_SECONDS` + ``seconds`` + :data:`LAST_SECONDS` after it began,
+whatever Redis, the database, a task or a client does meanwhile.
+
+Limits: a proxy that sends who is refused here back to here makes clients wait; see
+``docs/operations.md``. Closed transports do not come back when a drain is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import orjson
+
+from heliograph.delivery.engine import Headers, Refusal
+from heliograph.delivery.hub import Hub
+from heliograph.telemetry import get_logger, metrics
+
+log = get_logger(__name__)
+
+TASK_SECONDS = 5.0
+"""How long tasks may take to end."""
+
+LAST_SECONDS = 4.0
+"""How long the last clients may take to read what is queued for them."""
+
+_TICK_SECONDS = 0.05
+_REPORT_SECONDS = 5.0
+_RETURN_MS = (200, 1_000)  # a client's own pause; most of the spread is in the closing
+_TOLD_AT_ONCE = 500
+_REFUSAL = {
+    "detail": "this replica takes no new connections: it is about to end; connect again",
+    "code": "draining",
+}
+
+State = Literal["running", "draining", "drained"]
+
+
+class Transport(Protocol):
+    """One connection of a client."""
+
+    def end(self, code: int, reason: str, *, flush: bool = False) -> None:
+        """Close it, after what is queued for it."""
+
+
+class Transports(Protocol):
+    """All of them."""
+
+    def refuse_handshakes(self, refusal: Refusal) -> None:
+        """Let nobody in who has no session."""
+
+    def admit_handshakes(self) -> None:
+        """Let everybody in."""
+
+    def open_transports(self) -> Sequence[Transport]:
+        """Those that were not told to end."""
+
+    async def transports_gone(self, timeout: float) -> None:
+        """Wait until none is left, and cut who stays longer."""
+
+
+class Stopping(Protocol):
+    """Ends what works for clients."""
+
+    async def shutdown(self, *, timeout: float) -> int:
+        """End it, in ``timeout`` s; how many there were."""
+
+    def reopen(self) -> None:
+        """Take new work again."""
+
+
+class Pace:
+    """How many transports to close now: at least ``per_second``, all within ``seconds``.
+
+    :param clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, seconds: float, per_second: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._per_second = per_second
+        self._at = clock()
+        self._end = self._at + seconds
+        self._owed = 1.0
+
+    def due(self, still_open: int) -> int:
+        """How many of those that are open are to be closed now."""
+        now, before = self._clock(), self._at
+        self._at = now
+        if now >= self._end:
+            return still_open
+        rate = max(self._per_second, still_open / (self._end - before))
+        self._owed += rate * (now - before)
+        count = min(still_open, int(self._owed))
+        self._owed -= int(self._owed)
+        return count
+
+
+class Drain:
+    """The drain of one replica: ``running``, ``draining``, ``drained``; or back to ``running``.
+
+    :ivar state: where it is.
+    :param tasks: what works for clients here.
+    :param seconds: longest time over which transports are closed.
+    :param per_second: how many are closed in a second, or more when the time does not suffice.
+    :param expiry: headers that expire the proxy's sticky cookie, see :func:`expiry_of`.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        transports: Transports,
+        tasks: Stopping,
+        *,
+        seconds: float,
+        per_second: float,
+        expiry: Headers,
+    ) -> None:
+        self.state: State = "running"
+        self._hub = hub
+        self._transports = transports
+        self._tasks = tasks
+        self._seconds = seconds
+        self._per_second = per_second
+        self._expiry = expiry
+        self._hurry = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether new clients are taken."""
+        return self.state == "running"
+
+    def begin(self, why: str) -> None:
+        """Refuse who is new, at once, and do the rest in the background. Idempotent."""
+        if not self.running:
+            return
+        self.state = "draining"
+        headers = [("Retry-After", "1"), ("Cache-Control", "no-store"), *self._expiry]
+        body = orjson.dumps(_REFUSAL)
+        self._transports.refuse_handshakes(
+            Refusal("503 SERVICE UNAVAILABLE", headers, body, self._expiry)
+        )
+        metrics.DRAINING.set(1)
+        log.info(
+            "drain.began", why=why, sessions=len(self._hub.sessions),
+            transports=len(self._transports.open_transports()), seconds=self._seconds,
+        )  # fmt: skip
+        self._hurry.clear()
+        self._runner = asyncio.create_task(self._run(), name="drain")
+
+    def hasten(self) -> None:
+        """Close all that is still open at once, when the tasks have ended."""
+        if self.state == "draining" and not self._hurry.is_set():
+            log.info("drain.hastened")
+            self._hurry.set()
+
+    async def finish(self) -> None:
+        """Wait until it is over; no effect when it has not begun."""
+        if self._runner is not None:
+            await asyncio.shield(self._runner)
+
+    async def cancel(self) -> None:
+        """Take clients and tasks again. Who was sent away stays where it is. Idempotent."""
+        if self.running:
+            return
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+            self._runner = None
+        self._tasks.reopen()
+        self._transports.admit_handshakes()
+        self.state = "running"
+        metrics.DRAINING.set(0)
+        log.info("drain.cancelled", sessions=len(self._hub.sessions))
+
+    # -- the course of it ----------------------------------------------------------------
+
+    async def _run(self) -> None:
+        began = time.monotonic()
+        try:
+            stopped = await self._tasks.shutdown(timeout=TASK_SECONDS)
+            log.info("drain.tasks_ended", tasks=stopped, after=_since(began))
+        except Exception:
+            log.exception("drain.tasks_not_ended")  # the clients are moved all the same
+        await self._tell()
+        closed = await self._close()
+        await self._transports.transports_gone(LAST_SECONDS)
+        self.state = "drained"
+        log.info("drain.ended", closed=closed, after=_since(began))
+
+    async def _tell(self) -> None:
+        sessions = list(self._hub.sessions.values())
+        for number, session in enumerate(sessions, 1):
+            pause = random.randint(*_RETURN_MS)  # noqa: S311 no secret
+            session.emit("server:draining", {"reconnect_in_ms": pause})
+            if number % _TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _close(self) -> int:
+        """Close what is open, and what appears meanwhile; how many these were."""
+        pace = Pace(self._seconds, self._per_second)
+        closed, reported = 0, time.monotonic()
+        while still_open := self._transports.open_transports():
+            due = len(still_open) if self._hurry.is_set() else pace.due(len(still_open))
+            for transport in random.sample(still_open, due):
+                transport.end(1012, "restart: the server is stopping", flush=True)
+            closed += due
+            metrics.DRAIN_CLOSED.inc(due)
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                log.info("drain.goes_on", closed=closed, open=len(still_open) - due)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._hurry.wait()
+        return closed
+
+
+def expiry_of(cookie: str, attributes: str) -> Headers:
+    """The headers that expire a cookie, none for no cookie. Source: RFC 6265, section 5.3: the
+    domain and path must be those with which it was set."""
+    if not cookie:
+        return []
+    return [("Set-Cookie", "; ".join(filter(None, (f"{cookie}=", "Max-Age=0", attributes))))]
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.2f} s"
