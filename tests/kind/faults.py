@@ -9,16 +9,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from tests.kind.cluster import Cluster, run
+from tests.kind.cluster import ROOT, Cluster, run
 from tests.kind.measure import Limits
 from tests.kind.redis import Redis
 
 PING_SECONDS = 25.0 + 20.0
 """Interval and timeout, the app's defaults: so long a client may believe in a dead server."""
 
-ROOT = Path(__file__).parents[2]
 REPLICAS = 3
 
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.kind.cluster import ROOT
 from tests.kind.measure import UNTOLD, Measured
 
-ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "kind"
 PAGE = ROOT / "docs" / "failover.md"
 _TABLE = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -16,13 +16,13 @@ import httpx
 from tests.clients.crowd import Crowd
 from tests.clients.history import failings, prepare
 from tests.kind import accounts, checks, sticky
-from tests.kind.cluster import Cluster, CommandFailed, NotInTime
+from tests.kind.cluster import ROOT, Cluster, CommandFailed, NotInTime
 from tests.kind.evidence import collect
 from tests.kind.faults import FAULTS, Fault, Scene, app_whole, redis_whole
 from tests.kind.measure import exceeded, measure
 from tests.kind.progress import Progress, Step
 from tests.kind.redis import Mode, Redis
-from tests.kind.report import BUILD, ROOT, Check, Phase, Report
+from tests.kind.report import BUILD, Check, Phase, Report
 
 CHART = ROOT / "charts" / "heliograph"
 SETTLE_SECONDS = 30.0
