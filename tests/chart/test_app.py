@@ -207,7 +207,7 @@ def test_the_helm_test_carries_the_script_and_the_apps_environment() -> None:
     assert one.one("ConfigMap", f"{FULLNAME}-test")["data"]["across_pods.py"] == script
     given = environment(pod["spec"]["containers"][0])
     assert given.items() >= environment(app(one)).items()
-    assert given["TEST_PODS"] == f"{FULLNAME}-internal.chat.svc"
+    assert given["TEST_PODS"] == f"{FULLNAME}-internal.chat.svc:8080"
     assert given["TEST_PODS_WANTED"] == "3"
 
 

@@ -135,7 +135,7 @@ def _references(one: Rendered) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("case", ["evaluation", "production", "production-cluster", "single"])
 def test_it_comes_to_what_was_reviewed(case: str) -> None:
     """``make golden`` writes these files; what a change of the chart does is read in their diff."""
     path = GOLDEN / f"{case}.yaml"

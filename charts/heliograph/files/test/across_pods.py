@@ -17,6 +17,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import httpx
 import socketio
@@ -30,7 +31,6 @@ from heliograph.store.models import User
 PODS = os.environ["TEST_PODS"]
 WANTED = int(os.environ["TEST_PODS_WANTED"])
 SECONDS = float(os.environ["TEST_SECONDS"])
-PORT = 8080
 MAILBOX = "@helm-test.invalid"
 # Held by the app while it finds out whether an account is the first: the administrator's.
 FIRST_ACCOUNT_LOCK = 0x48454C49
@@ -46,15 +46,22 @@ def say(words: str) -> None:
 
 
 def pods() -> list[str]:
-    """Addresses of the app's pods.
+    """Addresses of the app's pods, as ``host:port``: all that the names in TEST_PODS stand for.
 
-    :raises Failed: the name is not known.
+    :raises Failed: a name is not known.
     """
-    try:
-        found = socket.getaddrinfo(PODS, PORT, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise Failed(f"{PODS} has no addresses ({error}): does any pod of the app run?") from None
-    return sorted({f"[{name[0]}]" if ":" in str(name[0]) else str(name[0]) for *_, name in found})
+    addresses: set[str] = set()
+    for name in PODS.split(","):
+        host, _, port = name.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise Failed(
+                f"{host} has no addresses ({error}): does any pod of the app run?"
+            ) from None
+        for *_, (address, *_more) in found:
+            addresses.add(f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}")
+    return sorted(addresses)
 
 
 async def check_ready(http: httpx.AsyncClient, pod: str) -> None:
@@ -63,11 +70,9 @@ async def check_ready(http: httpx.AsyncClient, pod: str) -> None:
     :raises Failed: with what the pod says is missing.
     """
     try:
-        answer = await http.get(f"http://{pod}:{PORT}/ready")
+        answer = await http.get(f"http://{pod}/ready")
     except httpx.HTTPError as error:
-        raise Failed(
-            f"pod {pod} does not answer on port {PORT}: {type(error).__name__} {error}"
-        ) from None
+        raise Failed(f"pod {pod} does not answer: {type(error).__name__} {error}") from None
     if answer.status_code != 200:
         detail = answer.json().get("detail", answer.text)
         raise Failed(f"pod {pod} is not ready: {detail}")
@@ -105,12 +110,20 @@ async def connect(pod: str, token: str, transport: str) -> socketio.AsyncClient:
     client = socketio.AsyncClient(reconnection=False)
     try:
         await client.connect(
-            f"http://{pod}:{PORT}", auth={"token": token}, transports=[transport],
+            f"http://{pod}", auth={"token": token}, transports=[transport],
             socketio_path="/ws/socket.io",
         )  # fmt: skip
     except socketio.exceptions.ConnectionError as error:
         raise Failed(f"pod {pod} refused the connection ({transport}): {error}") from None
     return client
+
+
+async def note(
+    chat: str, arrived: asyncio.Event, event: dict[str, object], *_offset: object
+) -> None:
+    """Set ``arrived`` when it is the event of the chat; its offset comes after it."""
+    if event["chat_id"] == chat and "chat:list" in str(event["data"]):
+        arrived.set()
 
 
 async def exchange(http: httpx.AsyncClient, addresses: list[str], token: str) -> None:
@@ -121,7 +134,7 @@ async def exchange(http: httpx.AsyncClient, addresses: list[str], token: str) ->
     transport = "websocket" if "websocket" in load_settings().transports else "polling"
     sender, *receivers = addresses if len(addresses) > 1 else addresses * 2
     made = await http.post(
-        f"http://{sender}:{PORT}/api/v1/chats/new",
+        f"http://{sender}/api/v1/chats/new",
         json={"chat": {"title": "helm test"}}, headers={"Authorization": f"Bearer {token}"},
     )  # fmt: skip
     if made.status_code != 200:
@@ -133,11 +146,7 @@ async def exchange(http: httpx.AsyncClient, addresses: list[str], token: str) ->
             client = await connect(pod, token, transport)
             clients.push_async_callback(client.disconnect)
 
-            async def on_event(event: dict[str, object], pod: str = pod) -> None:
-                if event["chat_id"] == chat and "chat:list" in str(event["data"]):
-                    arrived[pod].set()
-
-            client.on("events", on_event)
+            client.on("events", partial(note, chat, arrived[pod]))
         first = await connect(sender, token, transport)
         clients.push_async_callback(first.disconnect)
         say(f"a client is connected to each of {', '.join([sender, *receivers])} ({transport})")
