@@ -104,7 +104,7 @@ hash() { # USER: the hash of its password
 }
 
 # The users of a Redis. Each may do what it is for and no more; nobody comes in without a name.
-redis_users() {
+redis_users() { # on or off: whether replicas may copy
     connect="+@connection -@dangerous"
     data="+@keyspace +@string +@hash +@list +@set +@sortedset +@transaction +@pubsub"
     data="$data -@dangerous -scan -randomkey -dbsize -move -pubsub"
@@ -112,9 +112,9 @@ redis_users() {
     cat <<USERS
 user default off
 user heliograph on #$(hash heliograph) ~$KEY_PREFIX:* resetchannels &$KEY_PREFIX:* -@all $connect $data $code +time +info +wait +command +cluster|nodes +cluster|slots +cluster|shards +cluster|myid
-user replication on #$(hash replication) resetchannels -@all +psync +replconf +ping
+user replication $1 #$(hash replication) resetchannels -@all +psync +replconf +ping
 user sentinel on #$(hash sentinel) resetchannels &* -@all +auth +hello +ping +info +role +multi +exec +subscribe +publish +replicaof +slaveof +config|rewrite +client|setname +client|kill +script|kill
-user keeper on #$(hash keeper) resetchannels -@all $connect +info +role +dbsize +replicaof +client|pause +client|unpause +cluster|nodes +cluster|info +cluster|meet +cluster|forget +cluster|replicate +cluster|failover +cluster|addslotsrange
+user keeper on #$(hash keeper) resetchannels -@all $connect +info +role +dbsize +replicaof +client|pause +client|unpause +cluster|nodes +cluster|info +cluster|meet +cluster|forget +cluster|replicate +cluster|failover +cluster|addslotsrange +acl|load
 user exporter on #$(hash exporter) resetchannels -@all $connect +info +dbsize +slowlog|get +slowlog|len +latency|latest +latency|histogram +cluster|info
 USERS
 }
@@ -124,7 +124,7 @@ sentinel_users() {
     cat <<USERS
 user default on #$(hash sentinel-clients) resetchannels &* -@all +@connection -@dangerous +subscribe +psubscribe +unsubscribe +punsubscribe +info +role +sentinel|masters +sentinel|master +sentinel|replicas +sentinel|slaves +sentinel|sentinels +sentinel|get-master-addr-by-name +sentinel|ckquorum
 user sentinel on #$(hash sentinel) resetchannels &* -@all +@connection -@dangerous +publish +sentinel|is-master-down-by-addr
-user keeper on #$(hash keeper) resetchannels -@all +@connection -@dangerous +sentinel|master +sentinel|failover
+user keeper on #$(hash keeper) resetchannels -@all +@connection -@dangerous +sentinel|master +sentinel|failover +sentinel|set
 USERS
 }
 
@@ -146,8 +146,8 @@ OPTIONS
 
 # -- Sentinel ---------------------------------------------------------------------------------
 
-# Asks all Sentinels at once and writes $RUN/views: "EPOCH HOST PORT FLAGS" for each that knows
-# the master. The highest epoch is the latest decision.
+# Asks all Sentinels at once and writes $RUN/views: "EPOCH HOST PORT FLAGS DOWN-AFTER" for each
+# that knows the master. The highest epoch is the latest decision.
 ask_sentinels() {
     rm -f "$RUN"/view.*
     while read -r ordinal host _ port _; do
@@ -158,13 +158,14 @@ ask_sentinels() {
             {told[name] = $0}
             END {
                 if ("config-epoch" in told)
-                    print told["config-epoch"], told["ip"], told["port"], told["flags"]
+                    print told["config-epoch"], told["ip"], told["port"], told["flags"],
+                        told["down-after-milliseconds"]
             }' >"$RUN/view.$ordinal" &
     done <"$RUN/peers"
     wait
     cat "$RUN"/view.* | sort -rn >"$RUN/views"
     answers=$(wc -l <"$RUN/views")
-    # shellcheck disable=SC2046 # four words
+    # shellcheck disable=SC2046 # five words
     set -- $(head -n 1 "$RUN/views")
     master_epoch=${1:-} master_host=${2:-} master_port=${3:-}
     failing_over=no

@@ -1,7 +1,8 @@
 # Forms a cluster, brings in pods that lost their volume, and moves masters apart when they have
 # gathered on one node. To be sourced by keeper.sh.
 #
-# The lowest ordinal that answers acts. Each look compares what is with what should be (plan.awk)
+# Each lets replicas copy from its own node once that has a place (role-cluster.sh). For the rest
+# the lowest ordinal that answers acts. Each look compares what is with what should be (plan.awk)
 # and does the next step, so it does not matter where it was interrupted. REBALANCE: seconds that
 # all must have been well before something is moved only for its place; 0: never.
 # shellcheck shell=sh disable=SC2154
@@ -19,6 +20,7 @@ look() {
     for each in "$RUN"/node.*; do
         grep -q '^role:' "$each" || rm "$each"
     done
+    open_copies
     while read -r ordinal _; do
         if [ "$ordinal" = "$ORDINAL" ]; then
             break
@@ -44,6 +46,18 @@ look() {
         # shellcheck disable=SC2086 # words
         take $step
     done
+}
+
+open_copies() {
+    acl=${RUN%/*}/redis/users.acl
+    grep -q '^user replication off' "$acl" 2>/dev/null || return
+    awk '
+        $3 ~ /myself/ && NF > 8 {placed = 1}
+        /^master_link_status:up/ {placed = 1}
+        END {exit !placed}' "$RUN/node.$ORDINAL" 2>/dev/null || return
+    redis_users on >"$acl.new"
+    mv "$acl.new" "$acl"
+    log "This node has its place, replicas may copy from it: $(here ACL LOAD)"
 }
 
 at() ( # ORDINAL COMMAND…

@@ -11,6 +11,7 @@ look() {
     info=$(here INFO replication)
     role=$(echo "$info" | field role)
     ask_sentinels
+    hurry
     if [ -z "$role" ] || [ "$answers" -lt "$majority" ] || [ "$failing_over" = yes ] ||
         [ "$(cut -d ' ' -f 2,3 "$RUN/views" | sort -u | wc -l)" != 1 ]; then
         wrong=0
@@ -46,5 +47,14 @@ mend() {
     elif [ "$(role_of "$master_host" "$master_port")" = master ]; then
         log "The master is $wish, this pod follows '$have': it follows the master now."
         here REPLICAOF "$master_host" "$master_port" >/dev/null
+    fi
+}
+
+hurry() {
+    # shellcheck disable=SC2046 # five words
+    set -- $(cat "$RUN/view.$ORDINAL")
+    if [ "${4:-}" = master ] && [ "$5" != "$DOWN_AFTER" ]; then
+        cli 127.0.0.1 "$self_second" \
+            SENTINEL SET "$MASTER_NAME" down-after-milliseconds "$DOWN_AFTER" >/dev/null
     fi
 }

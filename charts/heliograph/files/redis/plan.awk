@@ -48,7 +48,6 @@ length($1) == 40 && $2 ~ /@/ {
     known[$1] = 1
     if ($3 ~ /fail/ || $3 ~ /noaddr/ || $8 != "connected") unwell[pod, $1] = 1
     if ($3 ~ /fail/ || $3 ~ /noaddr/) gone[$1] = 1
-    if (NF > 8) loaded[$1] = 1
 }
 /^config_file:.*\/on\// {
     node[pod] = $0
@@ -56,6 +55,7 @@ length($1) == 40 && $2 ~ /@/ {
     sub(/\/[^\/]*$/, "", node[pod])
 }
 /^master_link_status:up/ { linked[pod] = 1 }
+/^slave_repl_offset:/ { offset[pod] = substr($0, 19) + 0 }
 
 END {
     if (answers < pods) finish("wait")
@@ -102,9 +102,10 @@ function forget(    other, p, heir, steps) {
         if (other in pod_of || !(other in gone)) continue
         heir = -1
         for (p = 0; p < pods; p++)
-            if (!is_master[p] && master[p] == other) heir = p
+            if (!is_master[p] && master[p] == other && (heir < 0 || offset[p] > offset[heir]))
+                heir = p
         if (heir >= 0) {
-            # The vote of the other masters comes first; without a majority there is none.
+            # It cannot come back, and whose address another has is never counted as down: no vote.
             print "takeover", heir
             steps++
             continue

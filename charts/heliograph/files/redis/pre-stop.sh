@@ -5,6 +5,7 @@
 # At most 15 s. Where nobody can take over (all pods end at once) it gives up at once.
 # shellcheck disable=SC1091,SC2154
 . "${SCRIPTS:-/scripts}/common.sh"
+[ -e "$RUN/peers" ] || exit 0 # it has not begun
 read_self
 mkdir -p "$RUN/stop" && cp "$RUN/peers" "$RUN/stop/peers" && RUN=$RUN/stop
 

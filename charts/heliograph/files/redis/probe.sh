@@ -5,6 +5,7 @@
 # started all at once, so this holds up updates and evictions, never the start itself.
 # shellcheck disable=SC1091,SC2154
 . "${SCRIPTS:-/scripts}/common.sh"
+[ -e "$RUN/peers" ] || exit 1 # it has not begun
 read_self
 
 case $1 in

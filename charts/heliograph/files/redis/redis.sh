@@ -18,6 +18,7 @@ if command -v flock >/dev/null; then
 fi
 find_peers
 
+copies=on
 case $MODE in
     sentinel) . "${SCRIPTS:-/scripts}/role-sentinel.sh" ;;
     cluster) . "${SCRIPTS:-/scripts}/role-cluster.sh" ;;
@@ -26,7 +27,7 @@ esac
 # The name of the node is in the path of the file: INFO shows that to the keeper of a cluster.
 conf=$RUN/on/$NODE_NAME/redis.conf
 mkdir -p "${conf%/*}"
-redis_users >"$RUN/users.acl"
+redis_users $copies >"$RUN/users.acl"
 {
     cat "$CONFIG/redis.conf"
     tls_options "$self_port"

@@ -1,10 +1,15 @@
-# Before a master of a cluster comes back: a replica that followed it takes over. To be sourced
-# by redis.sh. What the node is it knows from nodes.conf, on its volume; a new one joins as an
-# empty master, and the keeper gives it its place.
-# shellcheck shell=sh disable=SC2154
+# What a node does before it comes back to its cluster. To be sourced by redis.sh.
+#
+# What it is, it knows from nodes.conf on its volume. A replica that followed it takes over first.
+# A new node, or one that lost its volume, comes as an empty master; the keeper gives it its place.
+# Until then nobody may copy from it: its address is still that of the former master, and a
+# replica of that one would exchange its data for the emptiness.
+# shellcheck shell=sh disable=SC2034,SC2154
 
-if awk '$3 ~ /myself/ && $3 ~ /master/ && NF > 8 {found = 1} END {exit !found}' \
-    "$DATA/nodes.conf" 2>/dev/null; then
+myself() { awk '$3 ~ /myself/ '"$1"' {found = 1} END {exit !found}' "$DATA/nodes.conf" 2>/dev/null; }
+
+if ! myself '&& $3 ~ /slave/'; then
+    myself '&& NF > 8' || copies=off
     # shellcheck disable=SC2046 # two words
     set -- $(successor)
     if [ $# = 2 ]; then

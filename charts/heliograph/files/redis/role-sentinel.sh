@@ -6,7 +6,7 @@
 # that was away may not know of the last failover.
 # shellcheck shell=sh disable=SC2154
 
-: "${PATIENCE:=20}" # s: after that, fewer than half of the Sentinels will do
+: "${PATIENCE:=15}" # s: after that, fewer than half of the Sentinels will do
 
 empty() { [ ! -d "$DATA/appendonlydir" ] && [ ! -f "$DATA/dump.rdb" ]; }
 
@@ -31,9 +31,9 @@ wait_for_sentinels() {
     done
 }
 
-# Whether another pod has data; waits until all have answered, or for 30 s.
+# Whether another pod has data; waits until all have answered, or for a minute.
 another_has_data() {
-    until_then=$(($(now) + 30))
+    until_then=$(($(now) + 60))
     while [ "$(now)" -lt "$until_then" ]; do
         asked=0
         while read -r ordinal host port _; do
@@ -58,7 +58,7 @@ if is_self; then
         # Without this its replicas would copy the emptiness.
         if another_has_data; then
             log "This pod lost its data: another becomes master."
-            replace_self 30 || log "No other pod can be master."
+            replace_self 15 || log "No other pod can be master."
         fi
     elif [ -n "$(successor)" ]; then
         log "This pod was the master; one that followed it takes over."

@@ -4,10 +4,15 @@
 # It always knows all pods by their announced addresses, and each Sentinel has an id that its
 # ordinal decides: a majority is one of all Sentinels at any time, and none of a former life is
 # counted. QUORUM, DOWN_AFTER and FAILOVER_TIMEOUT (ms) come from the chart.
+#
+# Until it has seen the master it is patient (COLD_DOWN_AFTER): when all pods start at once the master
+# may take longer than the others, and what they have of its data may be older. The keeper sets
+# DOWN_AFTER then.
 # shellcheck disable=SC1091
 . "${SCRIPTS:-/scripts}/common.sh"
 trap 'exit 0' TERM
 
+[ "${COLD_DOWN_AFTER:=20000}" -ge "$DOWN_AFTER" ] || COLD_DOWN_AFTER=$DOWN_AFTER
 state=$DATA/sentinel
 conf=$state/sentinel.conf
 mkdir -p "$RUN" "$state" || exit 1
@@ -50,7 +55,7 @@ sentinel_users >"$RUN/users.acl"
     echo "sentinel monitor $MASTER_NAME $master $QUORUM"
     echo "sentinel auth-user $MASTER_NAME sentinel"
     echo "sentinel auth-pass $MASTER_NAME $(cat "$SECRETS/sentinel")"
-    echo "sentinel down-after-milliseconds $MASTER_NAME $DOWN_AFTER"
+    echo "sentinel down-after-milliseconds $MASTER_NAME $COLD_DOWN_AFTER"
     echo "sentinel failover-timeout $MASTER_NAME $FAILOVER_TIMEOUT"
     # After a failover all replicas follow at once: they catch up in part, which is short.
     echo "sentinel parallel-syncs $MASTER_NAME $pods"

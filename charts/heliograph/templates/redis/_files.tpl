@@ -50,7 +50,7 @@ cluster-allow-replica-migration no
 {{- end }}
 {{- with $redis.extraConfig }}
 {{ range $name, $value := . }}
-{{ $name }} {{ kindIs "bool" $value | ternary ($value | ternary "yes" "no") (kindIs "string" $value | ternary $value (toJson $value)) }}
+{{ $name }} {{ if kindIs "bool" $value }}{{ ternary "yes" "no" $value }}{{ else if kindIs "string" $value }}{{ $value }}{{ else }}{{ toJson $value }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end -}}
