@@ -55,6 +55,8 @@ length($1) == 40 && $2 ~ /@/ {
     sub(/\/[^\/]*$/, "", node[pod])
 }
 /^master_link_status:up/ { linked[pod] = 1 }
+/^master_host:/ { follows[pod] = substr($0, 13) }
+/^master_port:/ { follows[pod] = follows[pod] ":" substr($0, 13) }
 /^slave_repl_offset:/ { offset[pod] = substr($0, 19) + 0 }
 
 END {
@@ -63,6 +65,7 @@ END {
     forget()
     if (covered < 16384) cover()
     replicate()
+    follow()
     for (p = 0; p < pods; p++) {
         if (!is_master[p] && !linked[p]) finish("wait")
         for (q = 0; q < pods; q++)
@@ -156,7 +159,7 @@ function newcomer(    p, best) {
 }
 
 # Pods without a task follow the master with the fewest replicas, on another node if possible.
-function replicate(    p, q, best, cost, least, steps) {
+function replicate(    p, q, best, cost, least, steps, choice) {
     for (p = 0; p < pods; p++)
         if (!is_master[p] && master[p] in pod_of) replicas[pod_of[master[p]]]++
     for (p = 0; p < pods; p++) {
@@ -168,9 +171,36 @@ function replicate(    p, q, best, cost, least, steps) {
             if (best < 0 || cost < least) { best = q; least = cost }
         }
         if (best < 0) continue
-        print "replicate", p, id[best]
+        choice[p] = best
         replicas[best]++
-        steps++
+    }
+    # What was left for the last may be the master on its own node: it changes with another.
+    for (p in choice) {
+        for (q in choice) {
+            if (node[p] != node[choice[p]]) break
+            if (node[p] != node[choice[q]] && node[q] != node[choice[p]]) {
+                best = choice[p]
+                choice[p] = choice[q]
+                choice[q] = best
+            }
+        }
+    }
+    for (p = 0; p < pods; p++)
+        if (p in choice) {
+            print "replicate", p, id[choice[p]]
+            steps++
+        }
+    if (steps) exit
+}
+
+# A replica that learnt of its master's new address from others goes on asking at the old one.
+function follow(    p, steps) {
+    for (p = 0; p < pods; p++) {
+        if (is_master[p] || linked[p] || !(master[p] in pod_of)) continue
+        if (follows[p] != address[pod_of[master[p]]]) {
+            print "replicate", p, master[p]
+            steps++
+        }
     }
     if (steps) exit
 }
