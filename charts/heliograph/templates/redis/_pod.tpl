@@ -6,6 +6,7 @@ Parts that the containers of a Redis pod share.
 {{- define "heliograph.redis.containerEnv" -}}
 {{- $redis := .context.Values.redis -}}
 {{- $name := include "heliograph.redis.fullname" .context -}}
+{{- $namespace := .context.Release.Namespace -}}
 {{- $second := dict "sentinel" "26379" "cluster" "16379" "standalone" "0" -}}
 env:
   - name: MODE
@@ -16,11 +17,12 @@ env:
     valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
   - name: NODE_NAME
     valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
+  # In full: a pod's own name, which is that of its Service, is the pod's address in its /etc/hosts.
   - name: PEERS
     {{- if eq $redis.mode "standalone" }}
-    value: {{ $name }}:6379:0
+    value: {{ $name }}.{{ $namespace }}.svc:6379:0
     {{- else }}
-    value: {{ range $i := until (int (include "heliograph.redis.pods" .context)) }}{{ if $i }} {{ end }}{{ $name }}-{{ $i }}:6379:{{ get $second $redis.mode }}{{ end }}
+    value: {{ range $i := until (int (include "heliograph.redis.pods" .context)) }}{{ if $i }} {{ end }}{{ $name }}-{{ $i }}.{{ $namespace }}.svc:6379:{{ get $second $redis.mode }}{{ end }}
     {{- end }}
   - name: RUN
     value: /run/redis/{{ .container }}
