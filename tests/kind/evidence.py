@@ -29,11 +29,13 @@ async def collect(cluster: Cluster, folder: Path) -> Path:
         return where
     for pod in found:
         name = pod["metadata"]["name"]
-        every = ("logs", name, "--all-containers", "--prefix", "--timestamps", "--tail=3000")
-        (where / f"{name}.log").write_text(await _said(cluster, *every))
-        states = pod["status"].get("containerStatuses", [])
-        if any(state.get("restartCount") for state in states):
-            (where / f"{name}.former.log").write_text(await _said(cluster, *every, "--previous"))
+        logs = ("logs", name, "--prefix", "--timestamps", "--tail=3000")
+        (where / f"{name}.log").write_text(await _said(cluster, *logs, "--all-containers"))
+        for state in pod["status"].get("containerStatuses", []):
+            if state.get("restartCount"):
+                former = (*logs, "--container", state["name"], "--previous")
+                file = where / f"{name}.{state['name']}.former.log"
+                file.write_text(await _said(cluster, *former))
     return where
 
 
