@@ -12,6 +12,12 @@ from heliograph import __version__
 from heliograph.errors import ConfigurationError
 from heliograph.settings import Settings, load_settings
 from heliograph.terminal import register as register_chat
+from heliograph.waiting import patiently
+
+_Wait = Annotated[
+    float,
+    typer.Option(min=0, help="Seconds that the database and Redis may be away at the start."),
+]
 
 app = typer.Typer(
     name="heliograph",
@@ -60,6 +66,7 @@ def serve(
             "WEBSOCKET_MANAGER=redis and WEBSOCKET_TRANSPORTS=websocket.",
         ),
     ] = 1,
+    wait: _Wait = 0,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. The database must be at this version: run `migrate` first."""
     from heliograph.serving import serve_forever  # here: the other commands start faster without
@@ -70,21 +77,28 @@ def serve(
         changed["host"] = host
     if port is not None:
         changed["port"] = port
-    serve_forever(settings.model_copy(update=changed), workers)
+    serve_forever(settings.model_copy(update=changed), workers, wait)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds that the database may be away at the start.")
+    ] = 0,
+) -> None:
     """Bring the database to this version's tables. Safe to run again, and by several at once."""
-    revision = asyncio.run(_migrate(load_settings()))
+    revision = asyncio.run(_migrate(load_settings(), wait))
     print(f"The database is at revision {revision}.")
 
 
-async def _migrate(settings: Settings) -> str:
+async def _migrate(settings: Settings, wait: float) -> str:
     from heliograph.store import Database, migrate
 
-    async with Database(settings.sqlalchemy_url) as database:
-        return await migrate(database)
+    async def attempt() -> str:
+        async with Database(settings.sqlalchemy_url) as database:
+            return await migrate(database)
+
+    return await patiently(attempt, wait, lambda why: print(why, file=sys.stderr, flush=True))
 
 
 @app.command()

@@ -120,7 +120,7 @@ def app_workers(values: dict[str, Any]) -> int:
 
 def test_each_worker_has_its_metrics_scraped() -> None:
     one = rendered(FILES["production-cluster"])
-    assert app(one)["args"] == ["serve", "--workers", "4"]
+    assert app(one)["args"] == ["serve", "--workers", "4", "--wait", "90"]
     endpoints = one.one("ServiceMonitor")["spec"]["endpoints"]
     named = {port["name"] for port in app(one)["ports"]}
     assert [each["port"] for each in endpoints] == [

@@ -13,15 +13,17 @@ from heliograph.serving.server import Server, listen, serve_alone, uvicorn_confi
 from heliograph.settings import Settings
 from heliograph.store import Database, require_current
 from heliograph.telemetry import configure_logging, get_logger
+from heliograph.waiting import patiently
 
 __all__ = ["Server", "listen", "serve_forever", "uvicorn_config"]
 
 log = get_logger(__name__)
 
 
-def serve_forever(settings: Settings, workers: int = 1) -> None:
+def serve_forever(settings: Settings, workers: int = 1, wait_seconds: float = 0) -> None:
     """Serve until SIGTERM or SIGINT.
 
+    :param wait_seconds: how long the database and Redis may be away at the start.
     :raises ConfigurationError: a setting cannot work, or the database or Redis not be reached.
     """
     if workers > 1:
@@ -34,7 +36,7 @@ def serve_forever(settings: Settings, workers: int = 1) -> None:
             advice="replicas on other hosts would have another database: "
             "set DATABASE_URL to PostgreSQL for those",
         )
-    asyncio.run(_check_services(settings))
+    asyncio.run(patiently(lambda: _check_services(settings), wait_seconds, log.warning))
     if workers > 1:
         from heliograph.serving.workers import serve_with_workers  # here: gunicorn needs POSIX
 

@@ -81,6 +81,33 @@ async def test_a_database_that_was_not_migrated_is_one_sentence(environment: Env
     assert "Traceback" not in complaint
 
 
+async def test_serving_waits_for_a_database_that_is_migrated_meanwhile(
+    environment: Environment,
+) -> None:
+    process = await _heliograph(environment, "serve", "--wait", "60")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    told = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
+    assert "waiting: " in told
+    assert "heliograph migrate" in told
+    assert (await _run(environment, "migrate"))[0] == 0
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+    assert line.startswith("Heliograph serves on ")
+    process.terminate()
+    await process.communicate()
+
+
+async def test_what_does_not_come_while_waiting_is_the_error(environment: Environment) -> None:
+    nobody = "postgresql+asyncpg://u:p@127.0.0.1:1/none"
+    code, _, complaint = await _run(
+        {**environment, "DATABASE_URL": nobody}, "migrate", "--wait", "1"
+    )
+    assert code == 2
+    first, last = complaint.splitlines()
+    assert first.startswith("waiting: DATABASE_URL: cannot reach")
+    assert last.startswith("heliograph: DATABASE_URL: cannot reach")
+
+
 async def test_metrics_have_a_port_of_their_own(environment: Environment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
