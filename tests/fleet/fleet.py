@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tests.fleet.haproxy import HAProxy
+from tests.fleet.haproxy import STICKY_COOKIE, HAProxy
 from tests.fleet.replica import Replica
 from tests.support.postgres import postgres_server
 from tests.support.processes import temporary_folder, wait_until
@@ -61,6 +61,7 @@ def run_fleet(
     environment: Mapping[str, str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
     drain: bool = False,
+    again: bool = True,
 ) -> Iterator[Fleet]:
     """Run a fleet; blocks until every replica is ready.
 
@@ -68,6 +69,7 @@ def run_fleet(
     :param database_url: empty: a PostgreSQL of its own; otherwise one that is migrated.
     :param port: of HAProxy. :param environment: more variables of the replicas.
     :param progress: told one line for each part that runs.
+    :param again: of HAProxy: whether it tries a refused handshake at another replica.
     :param drain: end the replicas with SIGTERM, not SIGKILL.
     """
     with contextlib.ExitStack() as stack:
@@ -82,6 +84,7 @@ def run_fleet(
             "WEBUI_SECRET_KEY": secrets.token_urlsafe(48),
             "REDIS_KEY_PREFIX": f"fleet-{secrets.token_hex(4)}",
             "LOG_LEVEL": "info",
+            "STICKY_COOKIE": STICKY_COOKIE,
             **servers.environment(),
             **(environment or {}),
         }
@@ -101,7 +104,7 @@ def run_fleet(
         for replica in running:
             replica.wait_ready()
             progress(f"{replica.name}: {replica.url} pid {replica.process.pid}")
-        proxy = HAProxy(folder, running, port)
+        proxy = HAProxy(folder, running, port, again=again)
         proxy.process.start()
         stack.callback(proxy.process.kill)
         wait_until(lambda: _listens(proxy), f"HAProxy on {proxy.url}")

@@ -29,7 +29,8 @@ defaults
     timeout server {idle}s
     timeout tunnel {idle}s
     timeout check 4s
-    # A replica that is gone: another one takes the request, and the cookie is set anew.
+    # A replica that is gone: another one takes the request, and the cookie is set anew. So too
+    # a handshake that one refuses (503) because it is about to end.
     retries 2
     option redispatch 1
 
@@ -40,17 +41,30 @@ frontend heliograph
 backend replicas
     # Websockets stay for long: the one with the fewest takes the next.
     balance leastconn
-    # Polling needs it: a session's requests all go to the replica that has it.
-    cookie SERVERID insert indirect nocache
-    # No replica is ready without Redis; sessions stay where they are then.
+    # Polling needs it: a session's requests all go to the replica that has it. A replica that
+    # ends expires it (STICKY_COOKIE), which HAProxy would take out without `preserve`.
+    cookie {cookie} insert indirect nocache preserve
+{again}    # No replica is ready without Redis; sessions stay where they are then.
     force-persist if {{ nbsrv(replicas) eq 0 }}
-    option httpchk GET /ready
+    option httpchk GET /ready?new=true
     http-check expect status 200
+    # One that is about to end: only those with its cookie still go there.
+    http-check disable-on-404
     # One that is gone is out within two seconds. One that is slow stays longer: its polling
     # sessions would be lost, at replicas that are no quicker.
     default-server check inter 1s fastinter 500ms fall 3 rise 1
 {servers}
 """
+
+
+# Nothing else is tried again: a request that failed may have had its effect.
+_AGAIN = """\
+    retry-on conn-failure empty-response 503
+    http-request disable-l7-retry unless {{ path_beg /ws/socket.io }} {{ method GET }}
+"""
+
+STICKY_COOKIE = "SERVERID"
+"""The cookie; replicas are to be told its name."""
 
 
 class Server(Protocol):
@@ -75,9 +89,14 @@ def find_haproxy() -> str:
 
 
 class HAProxy:
-    """One HAProxy in front of ``replicas``."""
+    """One HAProxy in front of ``replicas``.
 
-    def __init__(self, folder: Path, replicas: Sequence[Server], port: int = 0) -> None:
+    :param again: try a refused handshake at another replica. Most proxies cannot do that.
+    """
+
+    def __init__(
+        self, folder: Path, replicas: Sequence[Server], port: int = 0, *, again: bool = True
+    ) -> None:
         self.port = port or free_port()
         # A name: aiohttp, which the Python client is made of, keeps no cookies of bare addresses.
         self.url = f"http://localhost:{self.port}"
@@ -86,5 +105,12 @@ class HAProxy:
             f"    server {replica.name} 127.0.0.1:{replica.port} cookie {replica.name}"
             for replica in replicas
         )
-        file.write_text(_CONFIG.format(idle=_IDLE_SECONDS, port=self.port, servers=servers))
+        given = {
+            "idle": _IDLE_SECONDS,
+            "port": self.port,
+            "servers": servers,
+            "cookie": STICKY_COOKIE,
+            "again": _AGAIN.format() if again else "",
+        }
+        file.write_text(_CONFIG.format(**given))
         self.process = Process([find_haproxy(), "-db", "-f", file], folder / "haproxy.log")

@@ -22,7 +22,7 @@ from heliograph.chat.outlet import Outlet
 from heliograph.chat.rows import Ending
 from heliograph.chat.settling import Parts, Settlement, Settles
 from heliograph.chat.text import clean_text, ends_in_half_a_pair
-from heliograph.errors import Conflict, TooLarge
+from heliograph.errors import Conflict, TooLarge, Unavailable
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -190,6 +190,9 @@ class Stream:
                 await self.outlet.send_to_readers(event)
             elif verdict is Verdict.TAKEN:
                 self._lose()
+        except Unavailable as error:
+            # As below.
+            log.warning("stream.publish_failed", message_id=self.message_id, error=error.message)
         except Exception:
             # Its clients see the gap in `seq` and ask again through `join-chat`; the next
             # delta finds the log behind and mends it.

@@ -21,7 +21,7 @@ from heliograph.telemetry import get_logger
 log = get_logger(__name__)
 
 _POLL_SECONDS = 0.25
-_RELEASE_SECONDS = 2.0
+_RELEASE_SECONDS = 1.0
 
 
 class LockBusy(Conflict):

@@ -29,7 +29,7 @@ RENEWALS = 5
 # and to clean up.
 _PART_OF_PROMISE = 0.9
 _RETRY_SECONDS = 0.5
-_LEAVE_SECONDS = 2.0
+_LEAVE_SECONDS = 1.0
 
 
 class Replica:

@@ -6,7 +6,7 @@ Features publish to rooms through :class:`Hub` and call one browser through
 
 from heliograph.delivery.broker import Broker, Position, PositionLost
 from heliograph.delivery.calls import Calls
-from heliograph.delivery.drain import TASK_SECONDS, Drain, expiry_of
+from heliograph.delivery.drain import LAST_SECONDS, TASK_SECONDS, Drain, expiry_of
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.hub import EVERYONE, Hub, user_room
 from heliograph.delivery.lifecycle import Lifecycle
@@ -21,6 +21,7 @@ from heliograph.delivery.session import Session
 
 __all__ = [
     "EVERYONE",
+    "LAST_SECONDS",
     "TASK_SECONDS",
     "Broker",
     "Calls",

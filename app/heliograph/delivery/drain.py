@@ -33,7 +33,7 @@ log = get_logger(__name__)
 TASK_SECONDS = 5.0
 """How long tasks may take to end."""
 
-LAST_SECONDS = 4.0
+LAST_SECONDS = 3.0
 """How long the last clients may take to read what is queued for them."""
 
 _TICK_SECONDS = 0.05
@@ -94,7 +94,7 @@ class Pace:
         self._per_second = per_second
         self._at = clock()
         self._end = self._at + seconds
-        self._owed = 1.0
+        self._owed = 0.0
 
     def due(self, still_open: int) -> int:
         """How many of those that are open are to be closed now."""

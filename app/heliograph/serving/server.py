@@ -14,14 +14,16 @@ from types import FrameType
 import uvicorn
 
 from heliograph.asgi import Application
-from heliograph.delivery import TASK_SECONDS, WebSocketProtocol
+from heliograph.delivery import LAST_SECONDS, TASK_SECONDS, WebSocketProtocol
 from heliograph.errors import ConfigurationError
 from heliograph.settings import Settings
-from heliograph.telemetry import metrics
+from heliograph.telemetry import get_logger, metrics
+
+log = get_logger(__name__)
 
 END_SECONDS = 10
-"""How long the end may take after the time of the drain: the last clients and requests are served,
-what is unwritten is written."""
+"""How long the end may take after the time of the drain: the last clients read what is queued for
+them, the last requests are answered, what is unwritten is written."""
 
 _REQUEST_SECONDS = 2  # they had all the time of the drain before
 _COLLECTOR_THRESHOLD = 50_000
@@ -74,7 +76,13 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: the clients are sent elsewhere, then connections close."""
         await self._application.drain()
-        await super().shutdown(sockets)
+        try:
+            async with asyncio.timeout(END_SECONDS - LAST_SECONDS):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            # A database that hangs, mostly. What it lacks is written at the next start, or by
+            # the reaper of another replica, as after a crash.
+            log.error("serving.end_cut_off", seconds=END_SECONDS - LAST_SECONDS)
 
 
 def listen(settings: Settings) -> socket.socket:

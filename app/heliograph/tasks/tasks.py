@@ -302,10 +302,11 @@ class Tasks:
             task._cancel("interrupted")
 
     async def shutdown(self, *, timeout: float = 5.0) -> int:
-        """Interrupt all tasks of this replica and take no new ones. It lasts a second longer than
-        ``timeout`` at most: a task that does not end is left behind.
+        """Interrupt all tasks of this replica and take no new ones. A task that does not end is
+        left behind.
 
-        :param timeout: seconds they have to put their things in order.
+        :param timeout: seconds it may take; but for the last one they can put their things in
+            order.
         :returns: how many ran.
         """
         self._closed = True
@@ -313,7 +314,7 @@ class Tasks:
         for task in tasks:
             task._cancel("interrupted")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(max(0, timeout - _CUT_OFF_SECONDS)):
                 await asyncio.gather(*(task.wait() for task in tasks))
         late = [task for task in tasks if not task._ended.is_set()]
         for task in late:

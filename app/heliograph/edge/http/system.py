@@ -63,9 +63,10 @@ async def health() -> dict[str, bool]:
 
 
 @router.get("/ready")
-async def ready(services: TheServices, response: Response) -> dict[str, Any]:
+async def ready(services: TheServices, response: Response, new: bool = False) -> dict[str, Any]:
     """Whether requests can be served: the database answers, events come and go. A replica that
-    drains is ready, for the sessions that it still has."""
+    drains is ready, for the sessions that it still has; asked for ``new`` ones it answers 404,
+    which tells HAProxy (``disable-on-404``) to send no more."""
     draining = not services.drain.running
     try:
         async with asyncio.timeout(_READY_SECONDS):
@@ -79,4 +80,6 @@ async def ready(services: TheServices, response: Response) -> dict[str, Any]:
         response.status_code = 503
         detail = f"Redis: {backplane.why_unavailable}"
         return {"status": False, "draining": draining, "detail": detail}
+    if new and draining:
+        response.status_code = 404
     return {"status": True, "draining": draining}
