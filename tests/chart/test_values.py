@@ -178,6 +178,11 @@ RULES: dict[str, tuple[dict[str, Any], str]] = {
         "app.progressDeadlineSeconds is 50, not more than terminationGracePeriodSeconds 45 + "
         "minReadySeconds 10",
     ),
+    "an impatient probe": _rule(
+        nested(app__startupProbe__failureThreshold=45),
+        "app.startupProbe allows periodSeconds 2 × failureThreshold 45 = 90 s, and a pod waits up "
+        "to 90 s for Redis and the database",
+    ),
     "an impatient proxy": _rule(
         nested(ingress__proxyTimeoutSeconds=45),
         "ingress.proxyTimeoutSeconds is 45, not more than settings.WEBSOCKET_SERVER_PING_INTERVAL "
