@@ -109,7 +109,7 @@ class Pod:
 
     def script(self, name: str, *arguments: str, container: str = "redis") -> int:
         """Run a script as an exec of the kubelet does; its exit code."""
-        command = ["sh", self.pods.scripts / name, *arguments]
+        command: list[str | Path] = ["sh", self.pods.scripts / name, *arguments]
         return subprocess.run(command, env=self.environment(container), check=False).returncode
 
     def ready(self) -> bool:

@@ -51,6 +51,7 @@ What the app's containers need to reach Redis and the database.
 {{- if .Values.redis.enabled -}}
 {{- $redis := .Values.redis -}}
 {{- $name := include "heliograph.redis.fullname" . -}}
+{{- $domain := printf "%s.svc" .Release.Namespace -}}
 - name: WEBSOCKET_MANAGER
   value: redis
 - name: DELIVERY_DURABILITY
@@ -91,7 +92,7 @@ What the app's containers need to reach Redis and the database.
 - name: WEBSOCKET_REDIS_URL
   value: {{ $scheme }}://heliograph:$(REDIS_PASSWORD)@{{ $redis.sentinel.masterName }}/0
 - name: WEBSOCKET_SENTINEL_HOSTS
-  value: {{ range $i := until (int (include "heliograph.redis.pods" .)) }}{{ if $i }},{{ end }}{{ $name }}-{{ $i }}{{ end }}
+  value: {{ range $i := until (int (include "heliograph.redis.pods" .)) }}{{ if $i }},{{ end }}{{ $name }}-{{ $i }}.{{ $domain }}{{ end }}
 - name: WEBSOCKET_SENTINEL_PORT
   value: "26379"
 - name: REDIS_SENTINEL_PASSWORD
@@ -101,7 +102,7 @@ What the app's containers need to reach Redis and the database.
       key: sentinel-clients
 {{- else }}
 - name: WEBSOCKET_REDIS_URL
-  value: {{ $scheme }}://heliograph:$(REDIS_PASSWORD)@{{ $name }}:6379/0
+  value: {{ $scheme }}://heliograph:$(REDIS_PASSWORD)@{{ $name }}.{{ $domain }}:6379/0
 {{- if eq $redis.mode "cluster" }}
 - name: WEBSOCKET_REDIS_CLUSTER
   value: "True"
