@@ -1,4 +1,4 @@
-import { expect, inject, test } from 'vitest';
+import { expect, inject, test, vi } from 'vitest';
 import { Api, Connection, Refused, type ConnectionState } from '$lib/realtime';
 import { signUp, startServer, until } from './server';
 
@@ -83,6 +83,33 @@ test('retry() does not wait for the next try', async () => {
     connection.retry();
     await connected(connection);
     connection.close();
+  } finally {
+    await server.remove();
+  }
+});
+
+test('a server that is about to end is asked once for anything, which takes its cookie', async () => {
+  const server = await startServer();
+  try {
+    const { token } = await signUp(server.url);
+    for (const [transport, times] of [
+      ['websocket', 1],
+      ['polling', 0],
+    ] as const) {
+      const chosen = { ...config, transports: [transport] };
+      const connection = new Connection(server.url, token, chosen);
+      await connected(connection);
+      const asked = vi.spyOn(globalThis, 'fetch');
+      const told = new Promise((resolve) => connection.on('server:draining', resolve));
+      const ended = server.stop();
+      expect(await told).toHaveProperty('reconnect_in_ms');
+      const paths = asked.mock.calls.map(([address]) => String(address));
+      asked.mockRestore();
+      expect(paths).toEqual(Array<string>(times).fill(`${server.url}/api/version`));
+      await ended;
+      connection.close();
+      await server.start();
+    }
   } finally {
     await server.remove();
   }

@@ -47,6 +47,7 @@ const ANSWER_MS = 20_000;
 const PROBE_MS = 5_000;
 
 export class Connection {
+  readonly #base: string;
   readonly #socket: Socket;
   readonly #config: Config['socket'];
   readonly #stateListeners = new Set<(state: ConnectionState) => void>();
@@ -67,6 +68,7 @@ export class Connection {
    * @param config `socket` of `GET /api/config`
    */
   constructor(base: string, token: string, config: Config['socket']) {
+    this.#base = base;
     this.#config = config;
     this.#socket = io(base, {
       path: config.path,
@@ -217,6 +219,7 @@ export class Connection {
     });
     socket.on('server:draining', ({ reconnect_in_ms }: { reconnect_in_ms: number }) => {
       this.#drainDelay = reconnect_in_ms;
+      this.#leaveReplica();
     });
     socket.on('error', (refusal: RefusalPayload) => {
       // With a document's id it is that document's end, not the session's.
@@ -233,6 +236,18 @@ export class Connection {
         if (document.visibilityState === 'visible') void this.#awake();
       },
       { signal },
+    );
+  }
+
+  /**
+   * A sticky cookie would bring the next connection back to the replica that is about to end. Its
+   * answers take the cookie away; nothing else about them matters, nor whether one comes. What
+   * polls still needs the cookie, and loses it with the last poll.
+   */
+  #leaveReplica(): void {
+    if (this.#socket.io.engine.transport.name === 'polling') return;
+    fetch(`${this.#base}/api/version`, { cache: 'no-store', credentials: 'include' }).catch(
+      () => undefined,
     );
   }
 
