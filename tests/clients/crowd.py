@@ -8,8 +8,9 @@
 
 A *way* is how a client connects: ``websocket``, ``polling`` and ``upgrade`` are stock
 ``socket.io-client`` outside a browser, whose cookies end with a connection; ``browser`` upgrades
-and gives cookies back when it returns; ``python-websocket`` and ``python-polling`` are
-python-socketio with such cookies, without recovery.
+and gives cookies back when it returns, and ``page`` leaves a replica that drains as the page of
+this project does; ``python-websocket`` and ``python-polling`` are python-socketio, whose cookies
+end with a connection, too, and which do not recover.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ WAYS: Mapping[str, int] = {
     "websocket": 30,
     "polling": 15,
     "upgrade": 15,
-    "browser": 30,
+    "page": 25,
+    "browser": 5,
     "python-websocket": 6,
     "python-polling": 4,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.kind.cluster import Cluster, CommandFailed
@@ -37,6 +40,30 @@ async def collect(cluster: Cluster, folder: Path) -> Path:
                 file = where / f"{name}.{state['name']}.former.log"
                 file.write_text(await _said(cluster, *former))
     return where
+
+
+@contextlib.asynccontextmanager
+async def followed(cluster: Cluster, folder: Path) -> AsyncIterator[None]:
+    """Write the logs of the app's pods while they run: those of a pod that ends go with it."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    following = []
+    for pod in await cluster.pods("app"):
+        with (folder / f"{pod.name}.log").open("wb") as file:
+            following.append(
+                await asyncio.create_subprocess_exec(
+                    "kubectl", "--namespace", cluster.namespace, "logs", pod.name,
+                    "--container=app", "--follow", "--timestamps", "--tail=100",
+                    stdout=file, stderr=file,
+                )
+            )  # fmt: skip
+    try:
+        yield
+    finally:
+        for process in following:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            await process.wait()
 
 
 async def _said(cluster: Cluster, *command: str) -> str:

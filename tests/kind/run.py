@@ -17,7 +17,7 @@ from tests.clients.crowd import Crowd
 from tests.clients.history import failings, prepare
 from tests.kind import accounts, checks, sticky
 from tests.kind.cluster import ROOT, Cluster, CommandFailed, NotInTime
-from tests.kind.evidence import collect
+from tests.kind.evidence import collect, followed
 from tests.kind.faults import FAULTS, Fault, Scene, app_whole, redis_whole
 from tests.kind.measure import exceeded, measure
 from tests.kind.progress import Progress, Step
@@ -203,8 +203,10 @@ class Run:
             began = time.time() * 1000
             failed = []
             try:
-                await fault.inject(scene)
-                await crowd.settled(SETTLE_SECONDS)
+                async with followed(self._cluster, BUILD / self._mode / fault.name):
+                    began = time.time() * 1000
+                    await fault.inject(scene)
+                    await crowd.settled(SETTLE_SECONDS)
                 silent_since = None
             except _FAILURES as error:
                 failed.append(await self._explained(error))

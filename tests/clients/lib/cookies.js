@@ -30,11 +30,21 @@ class Jar {
     return this.kept.entries();
   }
 
+  get line() {
+    return [...this.kept].map(([name, { value }]) => `${name}=${value}`).join('; ');
+  }
+
+  /** A request with these cookies, as a page's `fetch` makes it. */
+  async fetch(url, options = {}) {
+    const answer = await fetch(url, { ...options, headers: { ...options.headers, cookie: this.line } });
+    this.parseCookies(answer.headers.getSetCookie());
+    return answer;
+  }
+
   addCookies(xhr) {
-    const line = [...this.kept].map(([name, { value }]) => `${name}=${value}`).join('; ');
-    if (!line) return;
+    if (!this.kept.size) return;
     xhr.setDisableHeaderCheck(true);
-    xhr.setRequestHeader('cookie', line);
+    xhr.setRequestHeader('cookie', this.line);
   }
 }
 

@@ -15,8 +15,9 @@ const HEARTBEAT_MS = 30_000;
 
 export class Person {
   /**
-   * @param account {id, token, chat, way}: `way` is a key of TRANSPORTS, or `browser`: upgrade,
-   *   with cookies that survive a reconnection
+   * @param account {id, token, chat, way}: `way` is a key of TRANSPORTS; or `browser`: upgrade,
+   *   with cookies that survive a reconnection; or `page`: that, and what the page of this project
+   *   does to leave a replica that drains
    * @param scene what all share, see history.js @param report a Report
    */
   constructor(account, number, scene, report) {
@@ -31,9 +32,10 @@ export class Person {
     this.lastEventAt = null;
     this.lostAt = now(); // not connected since
     const way = account.way ?? 'websocket';
+    const browser = ['browser', 'page'].includes(way) ? transportsOfBrowser() : null;
     this.socket = io(this.url, {
       path: SOCKET_PATH,
-      transports: way === 'browser' ? transportsOfBrowser().transports : TRANSPORTS[way],
+      transports: browser?.transports ?? TRANSPORTS[way],
       withCredentials: true, // outside a browser, cookies are kept only so: polling needs them
       auth: { token: account.token },
       forceNew: true,
@@ -56,6 +58,11 @@ export class Person {
         this.posts.take(event);
       }),
     );
+    // As app/web/src/lib/realtime/connection.ts does; what polls loses the cookie by itself.
+    this.socket.on('server:draining', () => {
+      if (way !== 'page' || this.socket.io.engine.transport.name === 'polling') return;
+      browser.jar.fetch(`${this.url}/api/version`).catch((error) => report.refused(`leave: ${error}`));
+    });
     setInterval(() => this.socket.connected && this.socket.emit('heartbeat', {}), HEARTBEAT_MS).unref();
   }
 

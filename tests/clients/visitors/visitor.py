@@ -27,6 +27,11 @@ ANSWER_SECONDS = 90
 HEARTBEAT_SECONDS = 30
 
 
+def _session() -> aiohttp.ClientSession:
+    """As the library makes one for each connection; but cookies of a bare address, too."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+
 class Visitor:
     """One client."""
 
@@ -50,12 +55,10 @@ class Visitor:
         self._reading = False
         self._gone = asyncio.Event()
         self._url: str = scene["urls"][number % len(scene["urls"])]
-        # The jar of a bare address: aiohttp keeps none unless it is told to.
-        self._cookies = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self._client = socketio.AsyncClient(
             reconnection_delay=1,
             reconnection_delay_max=5,
-            http_session=self._cookies,
+            http_session=_session,
         )
         self._client.on("connect", self._connected)
         self._client.on("disconnect", self._disconnected)
@@ -92,7 +95,6 @@ class Visitor:
     async def close(self) -> None:
         """Leave."""
         await self._client.disconnect()
-        await self._cookies.close()
         await self._http.aclose()
 
     async def _connected(self) -> None:
