@@ -28,12 +28,18 @@ def pods(postgres_url: str) -> Iterator[Fleet]:
         yield fleet
 
 
-def across_pods(fleet: Fleet, *, replicas: int = 2, wanted: int = 2) -> tuple[int, str]:
+def across_pods(
+    fleet: Fleet, *, replicas: int = 2, wanted: int = 2, seconds: int = 60
+) -> tuple[int, str]:
     """Its exit code and what it said."""
     addresses = ",".join(
         replica.url.removeprefix("http://") for replica in fleet.replicas[:replicas]
     )
-    variables = {"TEST_PODS": addresses, "TEST_PODS_WANTED": str(wanted), "TEST_SECONDS": "30"}
+    variables = {
+        "TEST_PODS": addresses,
+        "TEST_PODS_WANTED": str(wanted),
+        "TEST_SECONDS": str(seconds),
+    }
     done = subprocess.run(
         [sys.executable, SCRIPT],
         env={**fleet.replicas[0].environment, **variables},
@@ -57,7 +63,7 @@ def test_an_event_reaches_the_other_pods_and_nothing_is_left(pods: Fleet) -> Non
     code, said = across_pods(pods, replicas=1, wanted=1)
     assert code == 0, said
     assert "there is one replica: both clients connect to it" in said
-    code, said = across_pods(pods, replicas=1, wanted=2)
+    code, said = across_pods(pods, replicas=1, wanted=2, seconds=4)
     assert code == 1
     assert "FAILED: 1 of at least 2 pods of the app run" in said
 
@@ -72,12 +78,12 @@ async def _next_role(url: str) -> str:
 
 def test_it_fails_in_a_sentence_when_a_pod_or_redis_is_away(pods: Fleet) -> None:
     pods.replicas[1].kill()
-    code, said = across_pods(pods)
+    code, said = across_pods(pods, seconds=4)
     assert code == 1
     assert f"FAILED: pod 127.0.0.1:{pods.replicas[1].port} does not answer" in said
 
     pods.redis.nodes[0].kill()
-    code, said = across_pods(pods, replicas=1, wanted=1)
+    code, said = across_pods(pods, replicas=1, wanted=1, seconds=20)
     assert code == 1
     last = said.splitlines()[-1]
     assert last.startswith(f"FAILED: pod 127.0.0.1:{pods.replicas[0].port} is not ready: Redis:")

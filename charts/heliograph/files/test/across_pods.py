@@ -1,9 +1,10 @@
 """One event from a client of one pod to clients of all the others: what `helm test` runs.
 
-It asks every pod whether it is ready, connects a client to each, lets the first send an event and
-waits until each of the others has it. That takes the pods, Redis and the database. What it needs it
-makes and removes: an account for a minute, in the database, where no sign-up is needed. It speaks
-to the pods themselves, so it says nothing about the ingress.
+It waits until every pod is ready and none is about to end, as some are after an upgrade. Then it
+connects a client to each, lets the first send an event, and sees that all others have it. That
+takes the pods, Redis and the database. What it needs it makes and removes: an account for a moment,
+in the database, where no sign-up is needed. It speaks to the pods themselves, so it says nothing
+about the ingress.
 
 Exits with 0, or prints one sentence and exits with 1.
 """
@@ -14,6 +15,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +25,7 @@ import httpx
 import socketio
 from sqlalchemy import delete, func, select
 
+from heliograph.errors import ConfigurationError
 from heliograph.identity import create_verifier
 from heliograph.settings import load_settings
 from heliograph.store import Database, now_s
@@ -76,7 +79,30 @@ async def check_ready(http: httpx.AsyncClient, pod: str) -> None:
     if answer.status_code != 200:
         detail = answer.json().get("detail", answer.text)
         raise Failed(f"pod {pod} is not ready: {detail}")
-    say(f"pod {pod} is ready")
+    if answer.json().get("draining"):
+        raise Failed(f"pod {pod} is draining, and does not come to its end")
+
+
+async def settled(http: httpx.AsyncClient) -> list[str]:
+    """Addresses of the pods, once all of them are ready and there are enough.
+
+    :raises Failed: they are not within half of the test's time; with what is the matter then.
+    """
+    ends_at = time.monotonic() + SECONDS / 2
+    while True:
+        try:
+            addresses = pods()
+            for pod in addresses:
+                await check_ready(http, pod)
+            if len(addresses) < WANTED:
+                raise Failed(f"{len(addresses)} of at least {WANTED} pods of the app run")
+        except Failed:
+            if time.monotonic() > ends_at:
+                raise
+            await asyncio.sleep(1)
+            continue
+        say(f"ready: {', '.join(addresses)}")
+        return addresses
 
 
 @asynccontextmanager
@@ -133,10 +159,13 @@ async def exchange(http: httpx.AsyncClient, addresses: list[str], token: str) ->
     """
     transport = "websocket" if "websocket" in load_settings().transports else "polling"
     sender, *receivers = addresses if len(addresses) > 1 else addresses * 2
-    made = await http.post(
-        f"http://{sender}/api/v1/chats/new",
-        json={"chat": {"title": "helm test"}}, headers={"Authorization": f"Bearer {token}"},
-    )  # fmt: skip
+    try:
+        made = await http.post(
+            f"http://{sender}/api/v1/chats/new",
+            json={"chat": {"title": "helm test"}}, headers={"Authorization": f"Bearer {token}"},
+        )  # fmt: skip
+    except httpx.HTTPError as error:
+        raise Failed(f"pod {sender} does not answer: {type(error).__name__} {error}") from None
     if made.status_code != 200:
         raise Failed(f"pod {sender} did not make a chat ({made.status_code}): {made.text}")
     chat = made.json()["id"]
@@ -168,12 +197,8 @@ async def run() -> None:
     :raises Failed: something is not as it should be.
     """
     settings = load_settings()
-    addresses = pods()
     async with httpx.AsyncClient(timeout=10) as http:
-        for pod in addresses:
-            await check_ready(http, pod)
-        if len(addresses) < WANTED:
-            raise Failed(f"{len(addresses)} of at least {WANTED} pods of the app run")
+        addresses = await settled(http)
         if settings.jwt_jwks_url:
             say("no event is sent: tokens come from the identity provider (JWT_JWKS_URL)")
             return
@@ -184,8 +209,10 @@ async def run() -> None:
             say("there is one replica: both clients connect to it")
         _, issuer = create_verifier(settings)
         assert issuer is not None
-        async with Database(settings.sqlalchemy_url) as database, account(database) as user:
-            await exchange(http, addresses, issuer.issue(user, SECONDS * 2))
+        async with Database(settings.sqlalchemy_url) as database:
+            await database.check()
+            async with account(database) as user:
+                await exchange(http, addresses, issuer.issue(user, SECONDS * 2))
 
 
 async def main() -> int:
@@ -196,7 +223,7 @@ async def main() -> int:
     except TimeoutError:
         say(f"FAILED: it was not done within {SECONDS:g} s (test.timeoutSeconds)")
         return 1
-    except Failed as failure:
+    except (Failed, ConfigurationError) as failure:
         say(f"FAILED: {failure}")
         return 1
     say("passed")
