@@ -64,8 +64,12 @@ class RunningServer(Visitors):
         return found
 
     async def stop(self) -> None:
-        """Stop as on SIGTERM."""
+        """Let everybody leave, and :meth:`end`."""
         await self.leave()
+        await self.end()
+
+    async def end(self) -> None:
+        """Stop as on SIGTERM, whoever is there."""
         if self._task is not None:
             self._server.should_exit = True
             await self._task
