@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import time
 from collections import Counter
@@ -211,8 +212,11 @@ class Run:
             except _FAILURES as error:
                 failed.append(await self._explained(error))
                 silent_since = crowd.status["silentSince"]
+            facts = crowd.facts
+            lines = [json.dumps(fact) for fact in facts if fact["at"] >= began]
+            (BUILD / self._mode / fault.name / "facts.jsonl").write_text("\n".join(lines))
             measured = measure(
-                crowd.facts, crowd.ways, began, time.time() * 1000, silent_since=silent_since
+                facts, crowd.ways, began, time.time() * 1000, silent_since=silent_since
             )
             complaints = failed + exceeded(measured, fault.limits(scene))
             phase = Phase(fault.name, fault.title, fault.allowed, measured, complaints, scene.notes)
