@@ -8,6 +8,7 @@ import gc
 import math
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -26,6 +27,8 @@ END_SECONDS = 10
 them, the last requests are answered, what is unwritten is written."""
 
 _REQUEST_SECONDS = 2  # they had all the time of the drain before
+# A terminal and systemd send a signal to all processes, and the master of the workers passes it on.
+_SAME_SIGNAL_SECONDS = 1.0
 _COLLECTOR_THRESHOLD = 50_000
 
 
@@ -39,6 +42,7 @@ class Server(uvicorn.Server):
         self._application = application
         self._address = address
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told_at = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and :meth:`announce` it."""
@@ -67,9 +71,12 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal ends the server; each later one hastens that. It never skips what
-        uvicorn would skip on the second: writing what is unwritten."""
-        if self.should_exit and self._loop is not None:
+        """The first signal ends the server, a second one hastens that. It never skips what uvicorn
+        would skip then: writing what is unwritten."""
+        now = time.monotonic()
+        if not self.should_exit:
+            self._told_at = now
+        elif now - self._told_at > _SAME_SIGNAL_SECONDS and self._loop is not None:
             self._loop.call_soon_threadsafe(self._application.services.drain.hasten)
         self.should_exit = True
 

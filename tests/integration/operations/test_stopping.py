@@ -90,9 +90,11 @@ async def test_a_second_signal_hastens_it(
     replica = start(folder, *arguments, **shared, **SLOWLY, WEBSOCKET_TRANSPORTS="websocket")
     async with a_client(replica):
         replica.tell_to_end()
+        replica.tell_to_end()  # of the same moment: as if it was one
         await until(lambda: "drain.tasks_ended" in replica.output())
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         assert replica.process.alive
+        assert "drain.hastened" not in replica.output()
         replica.tell_to_end()
         await ends(replica, 5)
     assert "drain.hastened" in replica.output()
