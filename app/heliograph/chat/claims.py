@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
@@ -25,11 +26,16 @@ class Claim:
 class Fate:
     """What is known of an answer after its owner's death.
 
-    :ivar content: its text, when it is interrupted now; else ``None``.
+    :ivar content: its text, when it is interrupted now, or was ended by its owner before that
+        died; else ``None``.
+    :ivar state: how it ended.
+    :ivar error: what failed, with the state ``error``.
     :ivar in_flight: somebody else writes it.
     """
 
     content: str | None = None
+    state: str = "interrupted"
+    error: dict[str, Any] | None = None
     in_flight: bool = False
 
 
@@ -78,13 +84,19 @@ class Claims:
             is more of it: published no more, since Redis was away.
         """
         one = (Message.chat_id == chat_id, Message.id == message_id)
-        query = select(Message.content, Message.state, Message.owner).where(*one).with_for_update()
+        query = (
+            select(Message.content, Message.state, Message.owner, Message.error)
+            .where(*one)
+            .with_for_update()
+        )
         async with self._database.write() as session:
             row = (await session.execute(query)).one_or_none()
             if row is None:
                 return Fate()
             if row.state == "interrupted" and row.owner is None:
                 return Fate(row.content)
+            if row.state != "streaming" and row.owner == owner:
+                return Fate(row.content, row.state, row.error)
             if row.state != "streaming" or row.owner != owner:
                 return Fate(in_flight=row.state == "streaming")
             content = row.content

@@ -1,7 +1,8 @@
 """What dead replicas were writing: ended as ``interrupted``, with all that was published.
 
 Guarantees: every answer ends, also when its replica, all replicas or Redis with its data
-died; its owner is told; nothing that is alive is ended. The database decides between those
+died; its owner is told, perhaps twice, also of one that the replica had ended but not yet told
+of; nothing that is alive is ended. The database decides between those
 who end an answer and a writer that was only taken for dead: whoever comes first.
 Limits: an answer that nobody registered any more (Redis lost its memory, and its replica
 died) is found by :meth:`Interruptions.look`, a while later, or when its chat is read.
@@ -13,8 +14,9 @@ import asyncio
 import contextlib
 import random
 import time
+from typing import Any
 
-from heliograph.chat.claims import Claim, Claims
+from heliograph.chat.claims import Claim, Claims, Fate
 from heliograph.chat.hot import HotLog, StreamRef
 from heliograph.chat.outlet import MAX_TOLD, Outlet, is_local
 from heliograph.chat.repository import ChatRepository
@@ -86,11 +88,15 @@ class Interruptions:
             if fate.in_flight:  # the replica was taken for dead only, or it is answered again
                 await self._hot.let_go(ref)
                 return
-            text = fate.content
-        if text is not None:
-            log.info("answer.interrupted", message_id=ref.message_id, replica=ref.replica)
-            await self._tell(ref, text)
+        else:
+            fate = Fate(text)
+        if fate.content is not None:
+            log.info(
+                "answer.ended", message_id=ref.message_id, replica=ref.replica, state=fate.state
+            )
+            await self._tell(ref, fate)
         await self._hot.end(ref, dead=True)
+        await self._hot.let_go(ref)
 
     async def _settle_claim(self, claim: Claim) -> None:
         ref = await self._hot.find(claim.user_id, claim.chat_id, claim.message_id)
@@ -99,21 +105,28 @@ class Interruptions:
             return
         fate = await self._claims.interrupt(claim.chat_id, claim.message_id, claim.owner, None)
         if fate.content is not None:
-            log.info("answer.interrupted", message_id=claim.message_id, replica=claim.owner)
+            log.info(
+                "answer.ended", message_id=claim.message_id, replica=claim.owner, state=fate.state
+            )
             nobody = claim.owner or ""
             gone = StreamRef(claim.user_id, claim.chat_id, claim.message_id, "", nobody)
-            await self._tell(gone, fate.content)
+            await self._tell(gone, fate)
 
-    async def _tell(self, ref: StreamRef, content: str) -> None:
+    async def _tell(self, ref: StreamRef, fate: Fate) -> None:
         access = None
         if not is_local(ref.chat_id):
             access = await self._chats.access(ref.chat_id, ref.user_id)
         shared = access is not None and access.shared
         outlet = Outlet(self._hub, ref.chat_id, ref.message_id, ref.user_id, shared)
-        said = {"done": True, "state": "interrupted"}
-        await outlet.send(
-            "chat:completion", {**said, "content": content} if len(content) <= MAX_TOLD else said
-        )
+        if fate.state == "stopped":
+            await outlet.send("chat:tasks:cancel", {"state": "stopped"})
+        elif fate.state == "error":
+            await outlet.send("chat:message:error", {"error": fate.error})
+        else:
+            said: dict[str, Any] = {"done": True, "state": fate.state}
+            if fate.content is not None and len(fate.content) <= MAX_TOLD:
+                said["content"] = fate.content
+            await outlet.send("chat:completion", said)
         others = [
             other
             for other in await self._hot.of_user(ref.user_id)

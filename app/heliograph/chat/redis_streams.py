@@ -65,7 +65,6 @@ class RedisHotLog:
     async def end(self, ref: StreamRef, *, dead: bool = False) -> None:
         """Remove the log, if it is of this writing."""
         await self._backplane.call("stream_end", self._keys(ref), (_field(ref), ref.run, int(dead)))
-        await self.let_go(ref)
 
     async def let_go(self, ref: StreamRef) -> None:
         """The replica has nothing to do with that answer any more."""

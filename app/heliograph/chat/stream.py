@@ -45,6 +45,8 @@ class Stream:
 
     :param store: where it settles; ``None`` for one that is never stored.
     :param forget: called when it takes no more; removes its log.
+    :param let_go: called when everybody was told of its end. Until then it is on the list of its
+        replica, so that others tell of it should the replica die.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Stream:
         interval: float,
         settle_seconds: float,
         forget: Callable[[Stream], asyncio.Future[None]],
+        let_go: Callable[[Stream], object],
     ) -> None:
         self.ref = ref
         self.outlet = outlet
@@ -67,6 +70,7 @@ class Stream:
         self._hot = hot
         self._interval = interval
         self._forget = forget
+        self._let_go = let_go
         self._parts = Parts()
         self._settlement = Settlement(
             self._parts,
@@ -245,15 +249,18 @@ class Stream:
             delay = min(2 * delay, settling.LAST_RETRY)
         if self.taken:
             await self._settlement.quiet()
-        await asyncio.shield(self.close())
+        await asyncio.shield(self._take_no_more())
         if not announced and not self.taken:
             await announce()
+        self._let_go(self)
 
-    def close(self) -> asyncio.Future[None]:
-        """Take no more: it ended, or never began. Whatever comes later goes to the database.
+    def close(self) -> None:
+        """Take no more: it never began, or there is nobody to tell of its end."""
+        self._take_no_more()
+        self._let_go(self)
 
-        :returns: done when its log is gone.
-        """
+    def _take_no_more(self) -> asyncio.Future[None]:
+        # Whatever comes later goes to the database. Done when the log is gone.
         self._settlement.close()
         if self._pacer is not None:
             self._pacer.cancel()

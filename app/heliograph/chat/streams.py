@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from heliograph.chat import settling
 from heliograph.chat.hot import Hot, HotLog, InFlight, StreamRef
@@ -67,6 +67,7 @@ class Streams:
             interval=self._interval,
             settle_seconds=self._settle_seconds,
             forget=self._forget,
+            let_go=self._let_go,
         )
         try:
             await self.hot.begin(stream.ref)
@@ -91,17 +92,27 @@ class Streams:
             del mine[ref.chat_id, ref.message_id]
         if not mine:
             self._mine.pop(ref.user_id, None)
-        task = asyncio.create_task(self._remove(ref))
+        # Until the log is removed, others take the answer for one in flight.
+        return self._remove(ref, self.hot.end)
+
+    def _let_go(self, stream: Stream) -> None:
+        self._remove(stream.ref, self.hot.let_go)
+
+    def _remove(
+        self, ref: StreamRef, by: Callable[[StreamRef], Awaitable[None]]
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._until_removed(ref, by))
         self._removals.add(task)
         task.add_done_callback(self._removals.discard)
         return task
 
-    async def _remove(self, ref: StreamRef) -> None:
-        # Until it is removed, others take the answer for one in flight.
+    async def _until_removed(
+        self, ref: StreamRef, by: Callable[[StreamRef], Awaitable[None]]
+    ) -> None:
         delay = settling.FIRST_RETRY
         while True:
             try:
-                await self.hot.end(ref)
+                await by(ref)
                 return
             except Exception as error:
                 log.warning("stream.not_removed", message_id=ref.message_id, error=str(error)[:200])

@@ -127,6 +127,8 @@ async def test_nothing_is_left_of_an_answer_that_ended(a: Replica, b: Replica) -
     assert await b.content() == (1, "abc")
     await a.hot.end(ANN)
     assert await b.content() is None
+    assert await b.hot.of_replica("A") == [ANN]  # nobody was told yet
+    await a.hot.let_go(ANN)
     assert await a.keys() == {}
     await b.hot.begin(OTHER)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from heliograph.chat.claims import Claims, Fate
+from heliograph.chat.hot import StreamRef
 from heliograph.chat.messages import MessageRepository
+from heliograph.chat.rows import Ending
 from tests.integration.chat.support import Feature
 from tests.integration.chat.test_store import begin, ended, own
 
@@ -18,6 +20,29 @@ async def test_what_a_dead_process_left_is_interrupted_at_the_next_look(feature:
     told = [data for _, data in feature.hub.published if data["message_id"] == "m1"]
     assert [event["data"]["type"] for event in told] == ["chat:completion", "chat:active"]
     assert told[0]["data"]["data"] == {"done": True, "state": "interrupted", "content": ""}
+
+
+async def test_an_end_that_a_dead_process_did_not_tell_is_told(feature: Feature) -> None:
+    store = MessageRepository(feature.database)
+    for ending, told in (
+        (
+            Ending("finished"),
+            ("chat:completion", {"done": True, "state": "finished", "content": "x"}),
+        ),
+        (Ending("stopped"), ("chat:tasks:cancel", {"state": "stopped"})),
+        (
+            Ending("error", error={"content": "no", "code": "internal"}),
+            ("chat:message:error", {"error": {"content": "no", "code": "internal"}}),
+        ),
+    ):
+        await own(feature, "dead")
+        assert await store.settle("c1", "m1", "x", owner="dead", whole=True, ending=ending)
+        feature.hub.published.clear()
+        ref = StreamRef(feature.ann.id, "c1", "m1", "run", "dead")
+        await feature.chat.interruptions.settle(ref)
+        first = feature.hub.published[0][1]["data"]
+        assert (first["type"], first["data"]) == told
+        assert (await feature.row("m1")).state == ending.state
 
 
 async def test_an_answer_of_before_there_were_owners_is_interrupted(feature: Feature) -> None:
