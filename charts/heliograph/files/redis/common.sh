@@ -55,10 +55,12 @@ find_peers() {
 }
 
 read_self() {
-    # shellcheck disable=SC2046 # five words
-    set -- $(awk -v ordinal="$ORDINAL" '$1 == ordinal' "$RUN/peers")
-    self_host=$2 self_port=$3 self_second=$4 self_name=$5
-    pods=$(wc -l <"$RUN/peers")
+    pods=0
+    while read -r ordinal host port second name; do
+        pods=$((pods + 1))
+        [ "$ordinal" = "$ORDINAL" ] || continue
+        self_host=$host self_port=$port self_second=$second self_name=$name
+    done <"$RUN/peers"
     majority=$((pods / 2 + 1))
 }
 
@@ -67,14 +69,24 @@ cli() ( # HOST PORT COMMAND…: as the user `keeper`, 2 s of patience
     shift 2
     [ "$TLS" = no ] || set -- --tls --cacert "$TLS_DIR/ca.crt" "$@"
     # The password is in the environment: arguments can be read by everybody.
-    REDISCLI_AUTH=$(cat "$SECRETS/keeper") timeout 2 \
-        redis-cli --user keeper --no-auth-warning -h "$host" -p "$port" "$@" 2>/dev/null
+    IFS= read -r REDISCLI_AUTH <"$SECRETS/keeper" || [ -n "$REDISCLI_AUTH" ] || exit 1
+    export REDISCLI_AUTH
+    exec timeout 2 redis-cli --user keeper --no-auth-warning -h "$host" -p "$port" "$@" 2>/dev/null
 )
 
 here() { cli 127.0.0.1 "$self_port" "$@"; }
 
-field() { # NAME: its value in an INFO on standard input
-    tr -d '\r' | sed -n "s/^$1://p" | head -n 1
+newline='
+'
+return=$(printf '\r')
+
+# Probes and keepers run all the time on every node: what they read is taken apart here, without
+# starting a process for each word.
+field() { # NAME INFO: sets $value to the value that INFO has for NAME, or to nothing
+    value=${2#*"$newline$1:"}
+    [ "$value" != "$2" ] || value=
+    value=${value%%"$newline"*}
+    value=${value%"$return"}
 }
 
 # Whether another pod has followed this one in its present life: what this one confirmed last
@@ -85,15 +97,14 @@ successor() (
     while read -r ordinal host port _; do
         [ "$ordinal" != "$ORDINAL" ] || continue
         info=$(cli "$host" "$port" INFO replication </dev/null) || continue
-        [ "$(echo "$info" | field role)" = slave ] || continue
-        [ "$(echo "$info" | field master_host)" = "$self_host" ] || continue
-        [ "$(echo "$info" | field master_port)" = "$self_port" ] || continue
+        field role "$info" && [ "$value" = slave ] || continue
+        field master_host "$info" && [ "$value" = "$self_host" ] || continue
+        field master_port "$info" && [ "$value" = "$self_port" ] || continue
         # -1: it has not had a link since it started, so its data may be of any age.
-        down=$(echo "$info" | field master_link_down_since_seconds)
-        [ "${down:-0}" -ge 0 ] || continue
-        offset=$(echo "$info" | field slave_repl_offset)
-        if [ "${offset:-0}" -gt "$best" ]; then
-            best=$offset
+        field master_link_down_since_seconds "$info" && [ "${value:-0}" -ge 0 ] || continue
+        field slave_repl_offset "$info"
+        if [ "${value:-0}" -gt "$best" ]; then
+            best=$value
             echo "$host $port"
         fi
     done <"$RUN/peers" | tail -n 1
@@ -146,21 +157,25 @@ OPTIONS
 
 # -- Sentinel ---------------------------------------------------------------------------------
 
-# Asks all Sentinels at once and writes $RUN/views: "EPOCH HOST PORT FLAGS DOWN-AFTER" for each
-# that knows the master. The highest epoch is the latest decision.
+sentinel_view() { # HOST PORT: "EPOCH HOST PORT FLAGS DOWN-AFTER" if it knows the master
+    cli "$1" "$2" SENTINEL MASTER "$MASTER_NAME" </dev/null | awk '
+        NR % 2 {name = $0; next}
+        {told[name] = $0}
+        END {
+            if ("config-epoch" in told)
+                print told["config-epoch"], told["ip"], told["port"], told["flags"],
+                    told["down-after-milliseconds"]
+        }'
+}
+
+# Asks all Sentinels at once and writes $RUN/views: a line for each that knows the
+# master. The highest epoch is the latest decision.
 ask_sentinels() {
     rm -f "$RUN"/view.*
     while read -r ordinal host _ port _; do
         # Its own Sentinel is asked without the detour over the Service.
         [ "$ordinal" != "$ORDINAL" ] || host=127.0.0.1
-        cli "$host" "$port" SENTINEL MASTER "$MASTER_NAME" </dev/null | awk '
-            NR % 2 {name = $0; next}
-            {told[name] = $0}
-            END {
-                if ("config-epoch" in told)
-                    print told["config-epoch"], told["ip"], told["port"], told["flags"],
-                        told["down-after-milliseconds"]
-            }' >"$RUN/view.$ordinal" &
+        sentinel_view "$host" "$port" >"$RUN/view.$ordinal" &
     done <"$RUN/peers"
     wait
     cat "$RUN"/view.* | sort -rn >"$RUN/views"

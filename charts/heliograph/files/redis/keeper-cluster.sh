@@ -10,6 +10,12 @@
 well_since=
 
 look() {
+    [ ! -s "${RUN%/*}/redis/users.acl" ] || open_copies
+    # Whoever has a lower ordinal, and answers, acts.
+    while read -r ordinal host port _; do
+        [ "$ordinal" != "$ORDINAL" ] || break
+        [ "$(cli "$host" "$port" PING </dev/null)" != PONG ] || return
+    done <"$RUN/peers"
     rm -f "$RUN"/node.*
     while read -r ordinal host port _; do
         [ "$ordinal" != "$ORDINAL" ] || host=127.0.0.1
@@ -20,14 +26,6 @@ look() {
     for each in "$RUN"/node.*; do
         grep -q '^role:' "$each" || rm "$each"
     done
-    open_copies
-    while read -r ordinal _; do
-        if [ "$ordinal" = "$ORDINAL" ]; then
-            break
-        elif [ -e "$RUN/node.$ordinal" ]; then
-            return # that one acts
-        fi
-    done <"$RUN/peers"
     [ -e "$RUN/node.$ORDINAL" ] || return
 
     place=no
@@ -50,11 +48,13 @@ look() {
 
 open_copies() {
     acl=${RUN%/*}/redis/users.acl
-    grep -q '^user replication off' "$acl" 2>/dev/null || return
-    awk '
-        $3 ~ /myself/ && NF > 8 {placed = 1}
-        /^master_link_status:up/ {placed = 1}
-        END {exit !placed}' "$RUN/node.$ORDINAL" 2>/dev/null || return
+    while read -r _ user state _; do
+        [ "$user" != replication ] || break
+    done <"$acl" || return
+    [ "$state" = off ] || return
+    # Slots, or the data of a master.
+    printf 'CLUSTER NODES\nINFO replication\n' | here |
+        grep -q -e 'myself,master.* connected [0-9]' -e '^master_link_status:up' || return
     redis_users on >"$acl.new"
     mv "$acl.new" "$acl"
     log "This node has its place, replicas may copy from it: $(here ACL LOAD)"

@@ -9,7 +9,7 @@
 read_self
 mkdir -p "$RUN/stop" && cp "$RUN/peers" "$RUN/stop/peers" && RUN=$RUN/stop
 
-is_master() { [ "$(here INFO replication | field role)" = master ]; }
+is_master() { field role "$(here INFO replication)" && [ "$value" = master ]; }
 
 in_step() { # "HOST PORT" of the replica that has most
     here INFO replication | tr -d '\r' | sed -n \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Probes: `alive` and `started` of a Redis, `ready` of a Redis, `sentinel` of a Sentinel.
+# Probes of a Redis: `started`, `alive`, `ready`.
 #
 # ready: a replica has its master's data and its link; a master of a cluster has slots. Pods are
 # started all at once, so this holds up updates and evictions, never the start itself.
@@ -9,7 +9,6 @@
 read_self
 
 case $1 in
-    sentinel) [ "$(cli 127.0.0.1 "$self_second" PING)" = PONG ] ;;
     started) [ "$(here PING)" = PONG ] ;;
     alive)
         case $(here PING) in
@@ -18,16 +17,17 @@ case $1 in
         esac
         ;;
     ready)
-        info=$(here INFO replication)
-        role=$(echo "$info" | field role)
-        if [ "$role" = slave ]; then
-            [ "$(echo "$info" | field master_link_status)" = up ] || exit 1
-        else
-            [ "$role" = master ] || exit 1
-        fi
+        said=$(printf 'INFO replication\nCLUSTER INFO\nCLUSTER NODES\n' | here)
+        field role "$said"
+        role=$value
+        case $role in
+            slave) field master_link_status "$said" && [ "$value" = up ] || exit 1 ;;
+            master) ;;
+            *) exit 1 ;;
+        esac
         [ "$MODE" = cluster ] || exit 0
-        [ "$(here CLUSTER INFO | field cluster_state)" = ok ] || exit 1
-        [ "$role" = slave ] ||
-            here CLUSTER NODES | awk '$3 ~ /myself/ && NF > 8 {found = 1} END {exit !found}'
+        # CLUSTER INFO begins with it, so it is not the first of its lines.
+        case $said in *cluster_state:ok*) ;; *) exit 1 ;; esac
+        [ "$role" = slave ] || echo "$said" | grep -q 'myself,master.* connected [0-9]'
         ;;
 esac

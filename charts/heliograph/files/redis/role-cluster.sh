@@ -16,12 +16,12 @@ if ! myself '&& $3 ~ /slave/'; then
         log "This pod was a master; $1:$2, which followed it, takes over."
         until_then=$(($(now) + 8))
         while [ "$(now)" -lt "$until_then" ]; do
-            role=$(cli "$1" "$2" INFO replication | field role)
-            [ "$role" = slave ] || break
+            field role "$(cli "$1" "$2" INFO replication)"
+            [ "$value" = slave ] || break
             # FORCE: without a word with the old master, but with the votes of the others.
             cli "$1" "$2" CLUSTER FAILOVER FORCE >/dev/null
             sleep 1
         done
-        [ "${role:-}" = master ] || log "It does not: this one goes on."
+        [ "${value:-}" = master ] || log "It does not: this one goes on."
     fi
 fi
