@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -13,6 +14,7 @@ from rich.markdown import Markdown
 from tests.kind.faults import FAULTS
 from tests.kind.progress import Progress
 from tests.kind.redis import MODES
+from tests.kind.report import markdown
 from tests.kind.run import CHECKS, Options, Run
 
 
@@ -52,8 +54,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     for mode in MODES if arguments.redis == "all" else [arguments.redis]:
         progress.title(f"Redis: {mode}")
         report = await Run(mode, options, progress).whole()
-        page = report.write()
-        Console().print(Markdown(page.read_text()))
+        Console().print(Markdown(markdown(asdict(report))))
         progress.title(f"{mode}: {report.seconds:.0f} s")
         complaints += [f"{mode}: {said}" for said in report.complaints]
     for said in complaints:

@@ -207,7 +207,10 @@ FAULTS = (
         master_deleted,
     ),
     Fault(
-        "redis-all", "all Redis pods killed", "no connection; 30 s", _seconds(0, 30),
+        "redis-all",
+        "all Redis pods killed",
+        "no connection; 30 s",
+        lambda _: Limits(0, 30, gaps=True),
         all_redis_deleted,
     ),
 )  # fmt: skip

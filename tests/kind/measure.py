@@ -28,10 +28,13 @@ class Limits:
 
     :ivar outage: longest time without a connection; 0: no connection may break.
     :ivar silence: longest time without events of an answer that goes on.
+    :ivar gaps: whether deltas may be missing that clients then read: Redis may be away for longer
+        than a publish waits.
     """
 
     outage: float
     silence: float
+    gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Measured:
     :ivar silence: longest time without events; 0: less than :data:`UNTOLD`.
     :ivar silences: by way of connecting.
     :ivar lost: connections that broke. :ivar recovered: that came back with all they had missed.
-    :ivar wrong: things lost, doubled or out of order.
+    :ivar gaps: times that a delta was missing, and the client read again.
+    :ivar wrong: other things lost, doubled or out of order.
     :ivar refusals: attempts to connect that failed, by what was said.
     :ivar reasons: of breaks, as the client named them.
     """
@@ -54,6 +58,7 @@ class Measured:
     silences: dict[str, float] = field(default_factory=dict)
     lost: int = 0
     recovered: int = 0
+    gaps: int = 0
     wrong: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -77,7 +82,7 @@ def measure(
     refusals: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     away: dict[Person, float] = {}
-    lost = recovered = wrong = 0
+    lost = recovered = gaps = wrong = 0
 
     def note(longest: dict[str, float], person: Person, began: float, ended: float) -> None:
         if ended > since and began < until:
@@ -104,7 +109,8 @@ def measure(
             case "refused":
                 refusals[fact["error"]] += within
             case "wrong":
-                wrong += within
+                gaps += within and fact["kind"] == "gaps"
+                wrong += within and fact["kind"] != "gaps"
     for person, began in away.items():
         note(outages, person, began, until)
     if silent_since is not None and until - silent_since >= UNTOLD * 1000:
@@ -117,6 +123,7 @@ def measure(
         silences=silences,
         lost=lost,
         recovered=recovered,
+        gaps=gaps,
         wrong=wrong,
         refusals=dict(+refusals),
         reasons=dict(+reasons),
@@ -133,6 +140,8 @@ def exceeded(measured: Measured, limits: Limits) -> list[str]:
         said.append(_longer("connection", measured.outages, limits.outage))
     if measured.silence > limits.silence:
         said.append(_longer("events", measured.silences, limits.silence))
+    if measured.gaps and not limits.gaps:
+        said.append(f"{measured.gaps} deltas were missing")
     if measured.wrong:
         said.append(f"{measured.wrong} events lost, doubled or out of order")
     return said

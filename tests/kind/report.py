@@ -87,8 +87,9 @@ class Report:
 def markdown(report: dict[str, Any]) -> str:
     """The tables of a report, as read from its JSON."""
     rows = [
-        "| what dies | limit | without connection | without events | broken | recovered | wrong |",
-        "|---|---|---|---|---|---|---|",
+        "| what dies | limit | without connection | without events | broken | recovered "
+        + "| read again | wrong |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for phase in report["phases"]:
         measured = phase["measured"]
@@ -96,7 +97,7 @@ def markdown(report: dict[str, Any]) -> str:
         rows.append(
             f"| {title} | {phase['allowed']} | {span(measured['outage'])} "
             f"| {pause(measured['silence'])} | {measured['lost']} | {measured['recovered']} "
-            f"| {measured['wrong']} |"
+            f"| {measured['gaps']} | {measured['wrong']} |"
         )
     lines = [*rows, ""]
     history = report["history"]

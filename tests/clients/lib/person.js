@@ -102,10 +102,15 @@ export class Person {
     }
     if (!recovered) {
       this.offsets.clear();
-      this.syncing = [];
-      this.anew = true;
-    }
-    if (this.syncing && !this.reading) this.synchronise();
+      this.syncing = null;
+      this.readAgain();
+    } else if (this.syncing && !this.reading) this.synchronise();
+  }
+
+  readAgain() {
+    this.syncing ??= [];
+    this.anew = true;
+    if (!this.reading) this.synchronise();
   }
 
   /** Until it is done with one session: read, then take what came meanwhile. */
@@ -174,7 +179,9 @@ export class Person {
     this.lastEventAt = now();
     if (event.chat_id !== this.account.chat) return;
     if (event.data.type === 'message') this.report.counts.deltas += 1;
-    if (!this.answers.take(event)) return;
+    const what = this.answers.take(event);
+    if (what === 'gap') this.readAgain();
+    if (what !== 'ended') return;
     if (event.data.data.state === 'interrupted') this.report.counts.interrupted += 1;
     this.wake?.();
   }

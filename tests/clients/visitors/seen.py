@@ -31,28 +31,32 @@ class Answers:
         return bool(self._known.get(id, {}).get("done"))
 
     def take(self, event: dict[str, Any]) -> str:
-        """Take one of ``events``; how its answer ended by it, or nothing."""
+        """Take one of ``events``; how its answer ended by it, ``gap``, or nothing."""
         id, kind, data = event["message_id"], event["data"]["type"], event["data"]["data"]
         answer = self._known.setdefault(id, {"seq": 0, "read": 0, "text": "", "done": False})
         if kind == "message":
-            self._append(id, answer, event["seq"], data["content"])
-        elif kind == "chat:completion" and data.get("done"):
+            return self._append(id, answer, event["seq"], data["content"])
+        if kind == "chat:completion" and data.get("done"):
             answer["done"] = True
+            if data["state"] == "interrupted" and "content" in data:
+                answer["text"] = data["content"]
             return str(data["state"])
-        elif kind in ("chat:message:error", "chat:tasks:cancel"):
+        if kind in ("chat:message:error", "chat:tasks:cancel"):
             answer["done"] = True
             return str(kind)
         return ""
 
-    def _append(self, id: str, answer: dict[str, Any], seq: int, text: str) -> None:
+    def _append(self, id: str, answer: dict[str, Any], seq: int, text: str) -> str:
         if seq == answer["seq"] + 1:
             answer["seq"] = seq
             answer["text"] += text
         elif seq > answer["seq"]:
             self._wrong("gaps", id=id, had=answer["seq"], got=seq)
             answer["seq"] = seq
+            return "gap"
         elif seq > answer["read"]:
             self._wrong("doubles", id=id, had=answer["seq"], got=seq)
+        return ""
 
     def read(self, messages: Messages, streams: list[dict[str, Any]]) -> None:
         """Take what was read: the chat, and the answers in flight."""

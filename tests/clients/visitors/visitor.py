@@ -54,6 +54,7 @@ class Visitor:
         self._anew = False
         self._reading = False
         self._gone = asyncio.Event()
+        self._again: asyncio.Task[None]
         self._url: str = scene["urls"][number % len(scene["urls"])]
         self._client = socketio.AsyncClient(
             reconnection_delay=1,
@@ -192,7 +193,13 @@ class Visitor:
         if event["chat_id"] != self._account["chat"]:
             return
         self._report.counts["deltas"] += event["data"]["type"] == "message"
-        self._report.counts["interrupted"] += self._answers.take(event) == "interrupted"
+        what = self._answers.take(event)
+        self._report.counts["interrupted"] += what == "interrupted"
+        if what == "gap":
+            self._held = []
+            self._anew = True
+            if not self._reading:
+                self._again = asyncio.create_task(self._synchronise())
 
     async def live(self) -> None:
         """Connect, then ask again and again, until ``stopping``."""

@@ -58,7 +58,7 @@ def test_a_silence_that_is_not_over_counts() -> None:
 
 
 def test_what_was_wrong_and_refused_counts_only_within_the_phase() -> None:
-    wrong = {"fact": "wrong", "person": 0, "kind": "gaps"}
+    wrong = {"fact": "wrong", "person": 0, "kind": "doubles"}
     refused = {"fact": "refused", "person": 1, "error": "503"}
     times = (9_000, 15_000, 21_000)
     measured = of(*({**each, "at": at} for each in (wrong, refused) for at in times))
@@ -91,3 +91,10 @@ def test_a_phase_without_breaks_fails_by_a_single_one() -> None:
     assert exceeded(of(lost(0, 11_000), back(0, 11_000, 11_010)), limits) == [
         "1 connections broke (1 × transport close), none may"
     ]
+
+
+def test_gaps_that_were_read_are_allowed_only_where_redis_is_away() -> None:
+    measured = of({"fact": "wrong", "person": 0, "kind": "gaps", "at": 12_000})
+    assert (measured.gaps, measured.wrong) == (1, 0)
+    assert exceeded(measured, Limits(3, 3)) == ["1 deltas were missing"]
+    assert exceeded(measured, Limits(3, 3, gaps=True)) == []

@@ -33,7 +33,7 @@ def test_tables_of_a_report_are_written_into_the_page(tmp_path: Path) -> None:
     page.write_text(around.format("sentinel", "old\n") + around.format("cluster", "older\n"))
     assert write_page(page, tmp_path) == ["sentinel"]
     text = page.read_text()
-    assert "| an app pod deleted | 3 s | 1.3 s | < 1 s | 7 | 6 | 0 |" in text
+    assert "| an app pod deleted | 3 s | 1.3 s | < 1 s | 7 | 6 | 0 | 0 |" in text
     assert "200 clients, 60 s, 480 events/s: 9 answers and 4 posts" in text
     assert "| helm-test | passed |" in text
     assert "old\n" not in text
