@@ -8,6 +8,7 @@ ends is not started again unless the test does so.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import secrets
@@ -59,8 +60,11 @@ class Pod:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "POD_NAME": f"{FULLNAME}-redis-{self.ordinal}",
             "POD_NAMESPACE": "chat",
+            "QUIET_SECONDS": "0",  # there are no Services
             "NODE_NAME": self.node,
-            "PEERS": " ".join(f"127.0.0.1:{pod.port}:{pod.second}" for pod in self.pods.pods),
+            "PEERS": " ".join(
+                f"{self.pods.host}:{pod.port}:{pod.second}" for pod in self.pods.pods
+            ),
             "SCRIPTS": str(self.pods.scripts),
             "CONFIG": str(self.pods.scripts),
             "SECRETS": str(self.pods.passwords),
@@ -95,8 +99,8 @@ class Pod:
         """A command of its Redis; ``admin`` is a user that only tests have."""
         password = self.pods.password(user)
         with redis.Redis(
-            port=self.port, username=user, password=password, decode_responses=True,
-            socket_timeout=2, retry=_ONCE, protocol=3, ssl=self.pods.has_tls,
+            host=self.pods.host, port=self.port, username=user, password=password,
+            decode_responses=True, socket_timeout=2, retry=_ONCE, protocol=3, ssl=self.pods.has_tls,
             ssl_ca_certs=str(self.pods.tls / "ca.crt") if self.pods.has_tls else None,
         ) as client:  # fmt: skip
             return client.execute_command(*command)
@@ -138,7 +142,13 @@ class Pods:
         files = self._rendered.one("ConfigMap", f"{FULLNAME}-redis")["data"]
         for name, text in files.items():
             (self.scripts / name).write_text(text)
-        self.has_tls = False
+        self.has_tls = bool(values.get("redis", {}).get("tls", {}).get("enabled"))
+        # Certificates are for names.
+        self.host = "localhost" if self.has_tls else "127.0.0.1"
+        if self.has_tls:
+            made = self._rendered.one("Secret", f"{FULLNAME}-redis-tls")["data"]
+            for name, data in made.items():
+                (self.tls / name).write_bytes(base64.b64decode(data))
         for user in (*USERS, "admin"):
             (self.passwords / user).write_text(secrets.token_urlsafe(20))
         # One more user, who may look at everything.
@@ -166,6 +176,24 @@ class Pods:
 
     def __getitem__(self, ordinal: int) -> Pod:
         return self.pods[ordinal]
+
+    def app_settings(self) -> dict[str, Any]:
+        """What the chart gives to the app, with the addresses of this machine."""
+        spec = self._rendered.one("Deployment")["spec"]["template"]["spec"]
+        given = {each["name"]: each.get("value", "") for each in spec["containers"][0]["env"]}
+        url = given["WEBSOCKET_REDIS_URL"].replace("$(REDIS_PASSWORD)", self.password("heliograph"))
+        if self.mode != "sentinel":
+            url = url.rsplit("@", 1)[0] + f"@{self.host}:{self.pods[0].port}/0"
+        sentinels = ",".join(f"{self.host}:{pod.second}" for pod in self.pods)
+        return {
+            "websocket_manager": given["WEBSOCKET_MANAGER"],
+            "websocket_redis_url": url,
+            "websocket_redis_cluster": given.get("WEBSOCKET_REDIS_CLUSTER", "False"),
+            "websocket_sentinel_hosts": sentinels if self.mode == "sentinel" else "",
+            "redis_sentinel_password": self.password("sentinel-clients"),
+            "redis_tls_ca_file": str(self.tls / "ca.crt") if self.has_tls else "",
+            "delivery_durability": given["DELIVERY_DURABILITY"],
+        }
 
     def start(self) -> None:
         """Start all pods at once."""

@@ -24,6 +24,20 @@ die() {
 }
 
 now() { date +%s; }
+began=$(now)
+
+# Before it listens: QUIET_SECONDS after its start at the earliest (0 outside a cluster).
+#
+# While a pod is being made its Service has no endpoint, and a connection to it is rejected by an
+# ICMP message. That comes back within connect(), and then Linux (since 5.18) only notes it in the
+# socket's queue of errors and sends the SYN again a second later. Were it answered by then, the
+# connection would stand with an error that nobody reads, and the event loops of Redis and libuv
+# would wake up for it for ever: Sentinels spun at half a core each after any restart of a pod.
+# Refused, it ends instead.
+keep_quiet() {
+    left=$((${QUIET_SECONDS:-0} - $(now) + began))
+    [ "$left" -le 0 ] || sleep "$left"
+}
 
 resolve() { # NAME: its address
     getent hosts "$1" | awk '{print $1; exit}'

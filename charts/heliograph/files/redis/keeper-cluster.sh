@@ -35,6 +35,8 @@ look() {
     fi
     awk -v masters="$MASTERS" -v place=$place -f "${SCRIPTS:-/scripts}/plan.awk" \
         "$RUN/peers" "$RUN"/node.* >"$RUN/plan"
+    pause=$INTERVAL
+    grep -q -e '^well' -e '^wait' "$RUN/plan" || pause=1
     if grep -q '^well' "$RUN/plan"; then
         well_since=${well_since:-$(now)}
     else

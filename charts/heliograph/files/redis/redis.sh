@@ -54,4 +54,5 @@ redis_users $copies >"$RUN/users.acl"
             ;;
     esac
 } >"$conf"
+keep_quiet
 exec redis-server "$conf"

@@ -71,4 +71,5 @@ sentinel_users >"$RUN/users.acl"
 } >"$conf.new"
 mv "$conf.new" "$conf"
 log "The master is ${master% *}:${master#* } (epoch ${config_epoch:-0})."
+keep_quiet
 exec redis-server "$conf" --sentinel
