@@ -24,6 +24,9 @@ env:
     {{- else }}
     value: {{ range $i := until (int (include "heliograph.redis.pods" .context)) }}{{ if $i }} {{ end }}{{ $name }}-{{ $i }}.{{ $namespace }}.svc:6379:{{ get $second $redis.mode }}{{ end }}
     {{- end }}
+  # How long a new pod's Service may take to lead to it on all nodes, and a second more.
+  - name: QUIET_SECONDS
+    value: "4"
   - name: RUN
     value: /run/redis/{{ .container }}
   - name: CONFIG
