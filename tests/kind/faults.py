@@ -166,8 +166,12 @@ async def all_redis_deleted(scene: Scene) -> None:
     await redis_whole(scene.cluster, scene.redis)
 
 
-def _seconds(outage: float, silence: float) -> Callable[[Scene], Limits]:
-    return lambda _: Limits(outage, silence)
+def _seconds(outage: float, silence: float, refused: float = 0) -> Callable[[Scene], Limits]:
+    return lambda _: Limits(outage, silence, refused=refused)
+
+
+# Three seconds for who comes back to another replica at once, three more for who is refused first.
+_DRAINED = _seconds(3, 3, refused=3)
 
 
 @dataclass(frozen=True)
@@ -186,12 +190,12 @@ class Fault:
 
 FAULTS = (
     Fault("none", "nothing", "3 s", _seconds(0, 3), none),
-    Fault("pod-deleted", "an app pod deleted", "3 s", _seconds(3, 3), pod_deleted),
+    Fault("pod-deleted", "an app pod deleted", "3 s", _DRAINED, pod_deleted),
     Fault("pod-killed", "an app pod killed", "10 s", _seconds(10, 10), pod_killed),
-    Fault("upgrade", "`helm upgrade` of a setting", "3 s", _seconds(3, 3), upgraded),
-    Fault("rollback", "`helm rollback`", "3 s", _seconds(3, 3), rolled_back),
-    Fault("scale", "scaled 3 → 1 → 3", "3 s", _seconds(3, 3), scaled),
-    Fault("node-drained", "a node drained", "3 s", _seconds(3, 3), node_drained),
+    Fault("upgrade", "`helm upgrade` of a setting", "3 s", _DRAINED, upgraded),
+    Fault("rollback", "`helm rollback`", "3 s", _DRAINED, rolled_back),
+    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
+    Fault("node-drained", "a node drained", "3 s", _DRAINED, node_drained),
     Fault(
         "node-stopped",
         "a worker node stopped",

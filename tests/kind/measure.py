@@ -18,6 +18,7 @@ from typing import Any
 Fact = Mapping[str, Any]
 Person = int | str
 
+REFUSED_ONCE = "browser"
 UNTOLD = 1.0
 """Silences shorter than this are not told, s."""
 
@@ -30,11 +31,18 @@ class Limits:
     :ivar silence: longest time without events of an answer that goes on.
     :ivar gaps: whether deltas may be missing that clients then read: Redis may be away for longer
         than a publish waits.
+    :ivar refused: more time for clients that are refused once: in a browser a stock client gives
+        the cookie of a draining replica back. Its second attempt comes 1 to 3 s after the first.
     """
 
     outage: float
     silence: float
     gaps: bool = False
+    refused: float = 0
+
+    def of(self, way: str, limit: float) -> float:
+        """A limit for clients that connect in a way."""
+        return limit + self.refused if way == REFUSED_ONCE else limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +144,9 @@ def exceeded(measured: Measured, limits: Limits) -> list[str]:
     if limits.outage == 0 and measured.lost:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in measured.reasons.items())
         said.append(f"{measured.lost} connections broke ({reasons}), none may")
-    elif measured.outage > limits.outage > 0:
-        said.append(_longer("connection", measured.outages, limits.outage))
-    if measured.silence > limits.silence:
-        said.append(_longer("events", measured.silences, limits.silence))
+    elif limits.outage:
+        said += _longer("connection", measured.outages, limits, limits.outage)
+    said += _longer("events", measured.silences, limits, limits.silence)
     if measured.gaps and not limits.gaps:
         said.append(f"{measured.gaps} deltas were missing")
     if measured.wrong:
@@ -147,7 +154,9 @@ def exceeded(measured: Measured, limits: Limits) -> list[str]:
     return said
 
 
-def _longer(what: str, longest: Mapping[str, float], limit: float) -> str:
-    over = {way: took for way, took in longest.items() if took > limit}
+def _longer(what: str, longest: Mapping[str, float], limits: Limits, limit: float) -> list[str]:
+    over = {way: took for way, took in longest.items() if took > limits.of(way, limit)}
+    if not over:
+        return []
     ways = ", ".join(f"{took:.1f} s ({way})" for way, took in over.items())
-    return f"{ways} without {what}, at most {limit:g} s"
+    return [f"{ways} without {what}, at most {limit:g} s"]

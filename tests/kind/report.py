@@ -86,11 +86,11 @@ class Report:
 
 def markdown(report: dict[str, Any]) -> str:
     """The tables of a report, as read from its JSON."""
-    rows = [
-        "| what dies | limit | without connection | without events | broken | recovered "
-        + "| read again | wrong |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = (
+        "what dies", "limit", "without connection", "without events", "broken", "recovered",
+        "read again", "wrong",
+    )  # fmt: skip
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for phase in report["phases"]:
         measured = phase["measured"]
         title = phase["title"] + (" **(exceeded)**" if phase["complaints"] else "")

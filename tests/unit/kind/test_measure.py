@@ -85,6 +85,15 @@ def test_a_limit_that_is_exceeded_is_said(measured: Measured, said: list[str]) -
     assert exceeded(measured, Limits(outage=3, silence=3)) == said
 
 
+def test_who_gives_the_cookie_of_a_draining_replica_back_is_refused_once() -> None:
+    measured = Measured(10, outages={"browser": 4.5, "page": 1.5}, silences={"browser": 5.0})
+    assert exceeded(measured, Limits(3, 3, refused=3)) == []
+    late = Measured(10, outages={"browser": 6.5, "page": 3.5})
+    assert exceeded(late, Limits(3, 3, refused=3)) == [
+        "6.5 s (browser), 3.5 s (page) without connection, at most 3 s"
+    ]
+
+
 def test_a_phase_without_breaks_fails_by_a_single_one() -> None:
     limits = Limits(outage=0, silence=30)
     assert exceeded(of(silent(0, 11_000, 15_000)), limits) == []
