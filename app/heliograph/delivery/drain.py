@@ -4,7 +4,9 @@ From :meth:`Drain.begin` on nobody new is let in, while those who are here go on
 order: the tasks end and say so, every session is told ``server:draining``, the transports are
 closed, a few at a time and in random order. They are closed *as transports*: stock clients come
 back by themselves, find another replica and are recovered there. ``/ready`` stays 200, or a
-proxy would cut the sessions that poll.
+proxy would cut the sessions that poll. Then it goes on for a moment, to refuse those whom a
+sticky cookie brings back and take the cookie away: a proxy that still knows a replica which is
+gone answers 502, and the cookie stays.
 
 Guarantee: all is over :data:`TASK_SECONDS` + ``seconds`` + :data:`LAST_SECONDS` after it began,
 whatever Redis, the database, a task or a client does meanwhile.
@@ -35,6 +37,9 @@ TASK_SECONDS = 5.0
 
 LAST_SECONDS = 3.0
 """How long the last clients may take to read what is queued for them."""
+
+LINGER_SECONDS = 4.0
+"""How long it refuses after the last was closed: stock clients are back in 0.5 to 1.5 s."""
 
 _TICK_SECONDS = 0.05
 _REPORT_SECONDS = 5.0
@@ -163,8 +168,8 @@ class Drain:
         self._runner = asyncio.create_task(self._run(), name="drain")
 
     def hasten(self) -> None:
-        """Close all that is still open at once, when the tasks have ended."""
-        if self.state == "draining" and not self._hurry.is_set():
+        """Close all that is still open at once, when the tasks have ended, and wait for nobody."""
+        if not self.running and not self._hurry.is_set():
             log.info("drain.hastened")
             self._hurry.set()
 
@@ -198,9 +203,14 @@ class Drain:
             log.exception("drain.tasks_not_ended")  # the clients are moved all the same
         await self._tell()
         closed = await self._close()
+        last_closed = time.monotonic()
         await self._transports.transports_gone(LAST_SECONDS)
         self.state = "drained"
         log.info("drain.ended", closed=closed, after=_since(began))
+        if closed and self._expiry:
+            over = began + TASK_SECONDS + self._seconds + LAST_SECONDS
+            until = min(last_closed + LINGER_SECONDS, over)
+            await self._unless_hastened(max(0.0, until - time.monotonic()))
 
     async def _tell(self) -> None:
         sessions = list(self._hub.sessions.values())
@@ -223,10 +233,13 @@ class Drain:
             if time.monotonic() - reported >= _REPORT_SECONDS:
                 reported = time.monotonic()
                 log.info("drain.goes_on", closed=closed, open=len(still_open) - due)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await self._hurry.wait()
+            await self._unless_hastened(_TICK_SECONDS)
         return closed
+
+    async def _unless_hastened(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
 
 
 def expiry_of(cookie: str, attributes: str) -> Headers:

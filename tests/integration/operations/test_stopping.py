@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
@@ -80,6 +81,21 @@ async def test_with_a_few_clients_it_is_a_matter_of_moments(folder: Path) -> Non
     for line in ("drain.began", "drain.tasks_ended", "drain.ended"):
         assert line in replica.output()
     assert "closed=1" in replica.output()
+
+
+async def test_who_comes_back_with_the_sticky_cookie_is_refused_not_met_by_silence(
+    folder: Path,
+) -> None:
+    replica = start(folder, STICKY_COOKIE="stick")
+    async with a_client(replica), httpx.AsyncClient(base_url=replica.url, verify=False) as http:
+        replica.tell_to_end()
+        await until(lambda: "drain.ended" in replica.output())
+        back = await http.get(
+            "/ws/socket.io/?EIO=4&transport=polling", headers={"Cookie": "stick=1"}
+        )
+        assert back.status_code == 503
+        assert back.headers["set-cookie"].startswith("stick=; Max-Age=0")
+        await ends(replica, 8)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--workers", "2"]])

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+import heliograph.delivery.drain as drain_module
 from heliograph.delivery import Drain, Hub, MemoryBroker, Session, expiry_of
 from heliograph.delivery.drain import Pace
 from heliograph.delivery.engine import Refusal
+from tests.support.bare import until
 
 
 class Clock:
@@ -131,11 +133,22 @@ class Told:
     async def drained(self) -> None: ...
 
 
+@pytest.fixture(autouse=True)
+def no_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of these are about what comes before."""
+    monkeypatch.setattr(drain_module, "LINGER_SECONDS", 0)
+
+
 def drain_of(
-    wires: Wires, hub: Hub | None = None, *, seconds: float = 20, rate: float = 1e6
+    wires: Wires,
+    hub: Hub | None = None,
+    *,
+    seconds: float = 20,
+    rate: float = 1e6,
+    cookie: str = "SERVERID",
 ) -> Drain:
     hub = hub or Hub(MemoryBroker(0))
-    expiry = expiry_of("SERVERID", "Path=/; Secure")
+    expiry = expiry_of(cookie, "Path=/; Secure")
     return Drain(hub, wires, wires, seconds=seconds, per_second=rate, expiry=expiry)
 
 
@@ -245,6 +258,38 @@ async def test_hastened_it_closes_all_at_once() -> None:
     async with asyncio.timeout(5):
         await drain.finish()
     assert wires.log.count("closed") == 500
+
+
+async def test_when_all_are_gone_it_refuses_for_a_moment_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drain_module, "LINGER_SECONDS", 3600)
+    wires = Wires(3)
+    drain = drain_of(wires, seconds=7200)
+    drain.begin("a test")
+    await until(lambda: drain.state == "drained")
+    finished = asyncio.create_task(drain.finish())
+    await asyncio.sleep(0.2)
+    assert not finished.done()
+    assert wires.refusal is not None
+    drain.hasten()
+    await finished
+
+
+async def test_it_does_not_linger_beyond_its_time_nor_without_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drain_module, "LINGER_SECONDS", 3600)
+    monkeypatch.setattr(drain_module, "TASK_SECONDS", 0.1)
+    monkeypatch.setattr(drain_module, "LAST_SECONDS", 0.1)
+    for drain in (
+        drain_of(Wires(3), seconds=0),  # its time is over
+        drain_of(Wires(0), seconds=7200),  # nobody was here
+        drain_of(Wires(3), seconds=7200, cookie=""),  # no cookie brings anybody back
+    ):
+        drain.begin("a test")
+        async with asyncio.timeout(10):
+            await drain.finish()
 
 
 async def test_taken_back_it_lets_everybody_in_again() -> None:
