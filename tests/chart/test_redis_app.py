@@ -17,9 +17,9 @@ from tests.chart.redis_pods import Pods, redis_pods
 from tests.support.bare import until
 
 
-async def _round_trip(settings: Settings) -> list[bytes]:
+async def _round_trip(settings: Settings) -> list[str]:
     """Publish to a room that is subscribed, and read its log again."""
-    got: list[bytes] = []
+    got: list[Frame] = []
     config = RedisConfig.from_settings(settings)
     if config.tls is not None:
         config.tls.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
@@ -27,7 +27,7 @@ async def _round_trip(settings: Settings) -> list[bytes]:
     await backplane.start()
     broker = RedisBroker(backplane, 60)
 
-    def deliver(room: str, seq: int | None, frame: Any) -> None:
+    def deliver(room: str, seq: int | None, frame: Frame) -> None:
         got.append(frame)
 
     await broker.start(deliver, lambda *_: None)

@@ -39,31 +39,32 @@ keep_quiet() {
     [ "$left" -le 0 ] || sleep "$left"
 }
 
-resolve() { # NAME: its address
-    getent hosts "$1" | awk '{print $1; exit}'
-}
-
 # Writes $RUN/peers: "ORDINAL HOST PORT SECOND-PORT NAME" for each pod, and sets self_*.
 #
 # HOST is what a pod announces: the address of its own Service, which outlives the pod, so that
 # nobody has to learn a new one when all pods end at once. Sentinels announce the Service's name
 # when TLS is on, since certificates are for names; a cluster's bus knows addresses only.
 find_peers() {
-    set -- 0
-    : >"$RUN/peers.new"
+    names=
+    for each in $PEERS; do names="$names ${each%%:*}"; done
+    hosts=$names
+    if [ "$MODE" != sentinel ] || [ "$TLS" = no ]; then
+        # shellcheck disable=SC2086 # names
+        until hosts=$(getent hosts $names); do
+            log "Not all of these Services are known yet:$names"
+            sleep 1
+        done
+        hosts=$(echo "$hosts" | awk '{print $1}')
+    fi
+    # shellcheck disable=SC2086 # addresses
+    set -- $hosts
+    ordinal=0
     for each in $PEERS; do
-        name=${each%%:*}
         ports=${each#*:}
-        host=$name
-        if [ "$MODE" != sentinel ] || [ "$TLS" = no ]; then
-            until host=$(resolve "$name") && [ -n "$host" ]; do
-                log "The address of the Service $name is not known yet."
-                sleep 1
-            done
-        fi
-        echo "$1 $host ${ports%%:*} ${ports##*:} $name" >>"$RUN/peers.new"
-        set -- "$(($1 + 1))"
-    done
+        echo "$ordinal $1 ${ports%%:*} ${ports##*:} ${each%%:*}"
+        ordinal=$((ordinal + 1))
+        shift
+    done >"$RUN/peers.new"
     mv "$RUN/peers.new" "$RUN/peers"
     read_self
 }
@@ -111,11 +112,15 @@ successor() (
     while read -r ordinal host port _; do
         [ "$ordinal" != "$ORDINAL" ] || continue
         info=$(cli "$host" "$port" INFO replication </dev/null) || continue
-        field role "$info" && [ "$value" = slave ] || continue
-        field master_host "$info" && [ "$value" = "$self_host" ] || continue
-        field master_port "$info" && [ "$value" = "$self_port" ] || continue
+        field role "$info"
+        [ "$value" = slave ] || continue
+        field master_host "$info"
+        [ "$value" = "$self_host" ] || continue
+        field master_port "$info"
+        [ "$value" = "$self_port" ] || continue
         # -1: it has not had a link since it started, so its data may be of any age.
-        field master_link_down_since_seconds "$info" && [ "${value:-0}" -ge 0 ] || continue
+        field master_link_down_since_seconds "$info"
+        [ "${value:-0}" -ge 0 ] || continue
         field slave_repl_offset "$info"
         if [ "${value:-0}" -gt "$best" ]; then
             best=$value

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Probes of a Redis: `started`, `alive`, `ready`.
+# Probes of a Redis: `alive`, `ready`. Whether it has started, the kubelet sees at its port.
 #
 # ready: a replica has its master's data and its link; a master of a cluster has slots. Pods are
 # started all at once, so this holds up updates and evictions, never the start itself.
@@ -9,7 +9,6 @@
 read_self
 
 case $1 in
-    started) [ "$(here PING)" = PONG ] ;;
     alive)
         case $(here PING) in
             PONG | LOADING* | BUSY* | MASTERDOWN*) ;;
@@ -21,7 +20,10 @@ case $1 in
         field role "$said"
         role=$value
         case $role in
-            slave) field master_link_status "$said" && [ "$value" = up ] || exit 1 ;;
+            slave)
+                field master_link_status "$said"
+                [ "$value" = up ] || exit 1
+                ;;
             master) ;;
             *) exit 1 ;;
         esac

@@ -4,7 +4,7 @@
 # A new node, or one that lost its volume, comes as an empty master; the keeper gives it its place.
 # Until then nobody may copy from it: its address is still that of the former master, and a
 # replica of that one would exchange its data for the emptiness.
-# shellcheck shell=sh disable=SC2034,SC2154
+# shellcheck shell=sh disable=SC2016,SC2034,SC2154
 
 myself() { awk '$3 ~ /myself/ '"$1"' {found = 1} END {exit !found}' "$DATA/nodes.conf" 2>/dev/null; }
 
