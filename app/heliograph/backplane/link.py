@@ -18,6 +18,7 @@ from typing import Any, cast
 import hiredis
 
 from heliograph.backplane.config import Address
+from heliograph.backplane.errqueue import forget_errors
 from heliograph.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -99,6 +100,8 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        if errors := forget_errors(transport):
+            log.info("redis.connected_after_errors", address=str(self.address), errors=errors)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: replies and pushes."""
