@@ -119,9 +119,9 @@ async def node_drained(scene: Scene) -> None:
     """``kubectl drain`` of a worker, with all that runs there, and ``uncordon``."""
     node = await _expendable_node(scene)
     scene.notes.append(node)
-    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s")
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
     try:
-        await scene.cluster.kubectl(*drain, timeout=130)
+        await scene.cluster.kubectl(*drain, "--timeout=120s", timeout=130)
         # Its pods of the app are elsewhere; those with a volume there wait for it.
         await app_whole(scene.cluster)
     finally:
