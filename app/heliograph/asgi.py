@@ -62,9 +62,7 @@ class Application:
         register_events(self.gateway, self.services)
         self.api = create_api(self.services, self._lifespan, page)
         self._socket_app = socketio.ASGIApp(self.sockets, socketio_path=SOCKET_PATH)
-        self._app = StickyCookie(
-            self._route, settings.sticky_cookie, _expiry(settings), self.services.drain, SOCKET_PATH
-        )
+        self._app = StickyCookie(self._route, _expiry(settings), self.services.drain, SOCKET_PATH)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI: sockets under :data:`SOCKET_PATH`, HTTP everywhere else."""

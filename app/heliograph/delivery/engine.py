@@ -57,7 +57,8 @@ class Refusal:
     """What every handshake is answered with.
 
     :ivar body: JSON text.
-    :ivar parting: headers for the last answer to a client that polls.
+    :ivar parting: headers for the last answer to a client that polls, and for the websocket of a
+        browser, which is opened for that and closed.
     """
 
     status: str
@@ -369,24 +370,13 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
         if self.refusal is not None:
-            return {
-                "status": self.refusal.status,
-                "headers": [("Content-Type", "application/json"), *self.refusal.headers],
-                "response": self.refusal.body,
-            }
+            return await self._refuse(environ, transport, self.refusal)
         if self.start_service_task:
             self.start_service_task: bool = False
             self.service_task_handle = self.start_background_task(self._service_task)
         sid = self.generate_id()
         socket = self.sockets[sid] = EngineSocket(self, sid)
-        hello = {
-            "sid": sid,
-            "upgrades": self._upgrades(sid, transport),
-            "pingTimeout": int(self.ping_timeout * 1000),
-            "pingInterval": int(self.ping_interval * 1000),
-            "maxPayload": self.max_http_buffer_size,
-        }
-        await socket.send(packet.Packet(packet.OPEN, hello))
+        await socket.send(self._hello(sid, self._upgrades(sid, transport)))
         await self._trigger_event("connect", sid, environ, run_async=False)
         socket.schedule_ping()
         if transport == "websocket":
@@ -396,6 +386,33 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return result
         socket.connected = True
         return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+
+    def _hello(self, sid: str, upgrades: list[str]) -> packet.Packet:
+        hello = {
+            "sid": sid,
+            "upgrades": upgrades,
+            "pingTimeout": int(self.ping_timeout * 1000),
+            "pingInterval": int(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        return packet.Packet(packet.OPEN, hello)
+
+    async def _refuse(self, environ: dict[str, Any], transport: str, refusal: Refusal) -> Any:
+        if transport == "websocket" and refusal.parting and "HTTP_ORIGIN" in environ:
+            # A browser heeds the cookies of a handshake that succeeds, and of no other: refused,
+            # it would be brought back here until we are gone.
+            send = environ["asgi.send"]
+            headers = [(name.lower().encode(), value.encode()) for name, value in refusal.parting]
+            hello = self._hello(self.generate_id(), []).encode()
+            await send({"type": "websocket.accept", "headers": headers})
+            await send({"type": "websocket.send", "text": hello})
+            await send({"type": "websocket.close", "code": 1012, "reason": "restart"})
+            return None
+        return {
+            "status": refusal.status,
+            "headers": [("Content-Type", "application/json"), *refusal.headers],
+            "response": refusal.body,
+        }
 
     async def _make_response(self, response_dict: dict[str, Any], environ: dict[str, Any]) -> Any:
         """Answer; a websocket gets the refusal itself, where other faults become 403."""

@@ -1,8 +1,9 @@
 """Expires the proxy's sticky cookie while the replica drains.
 
-With that cookie a client that comes back is sent to this replica again. So whoever still has it
-loses it with any answer that ends something here, and with every answer of the HTTP API: a page
-that was told ``server:draining`` asks for anything, and its reconnection goes elsewhere at once.
+With that cookie a client that comes back is sent to this replica again. So it goes with any answer
+that ends something here, and with every answer of the HTTP API: a page that was told
+``server:draining`` asks for anything, and its reconnection goes elsewhere at once. Whether a
+request brought the cookie is not asked: some proxies keep it, and others are about to set it.
 
 Limit: answers to polls of a session that goes on leave the cookie, without which the session's
 next request would not come here.
@@ -10,7 +11,6 @@ next request would not come here.
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heliograph.delivery import Drain
@@ -19,16 +19,14 @@ from heliograph.delivery import Drain
 class StickyCookie:
     """ASGI around everything.
 
-    :param name: of the cookie; empty: nothing is done.
-    :param expiry: the headers that expire it.
+    :param expiry: the headers that expire the cookie; none: there is no cookie.
     :param sockets: path of the sockets.
     """
 
     def __init__(
-        self, app: ASGIApp, name: str, expiry: list[tuple[str, str]], drain: Drain, sockets: str
+        self, app: ASGIApp, expiry: list[tuple[str, str]], drain: Drain, sockets: str
     ) -> None:
         self._app = app
-        self._name = name
         self._expiry = [(name.lower().encode(), value.encode()) for name, value in expiry]
         self._drain = drain
         self._sockets = sockets
@@ -47,7 +45,7 @@ class StickyCookie:
         await self._app(scope, receive, answer)
 
     def _applies(self, scope: Scope, answer: Message) -> bool:
-        if self._drain.running or not self._has_cookie(scope):
+        if self._drain.running:
             return False
         if scope["path"].startswith(self._sockets) and answer["status"] < 400:
             return False
@@ -57,10 +55,3 @@ class StickyCookie:
             (name == b"cache-control" and b"public" in value) or (name, value) in self._expiry
             for name, value in headers
         )
-
-    def _has_cookie(self, scope: Scope) -> bool:
-        return any(self._name in _cookies(line) for line in Headers(scope=scope).getlist("cookie"))
-
-
-def _cookies(line: str) -> set[str]:
-    return {part.partition("=")[0].strip() for part in line.split(";")}
