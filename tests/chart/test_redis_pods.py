@@ -289,3 +289,29 @@ def test_a_cluster_finds_itself_again_at_new_addresses(cluster: Pods) -> None:
     assert write(cluster, "after") < 45
     cluster.wait_ready()
     assert read(cluster) == {"after"}
+
+
+@pytest.mark.parametrize("mode", ["sentinel", "cluster"])
+def test_who_connected_while_a_pod_came_connects_once_more(mode: str) -> None:
+    with redis_pods(mode) as pods:
+        wait_until(lambda: pods[1].role() != "", "it answers")
+        password = pods.password("heliograph")
+        with redis.Redis(
+            host=pods.host, port=pods[1].port, username="heliograph", password=password,
+            single_connection_client=True, retry=None,
+        ) as early:  # fmt: skip
+            early.ping()
+
+            def ended() -> bool:
+                try:
+                    early.ping()
+                except redis.ConnectionError:
+                    return True
+                return False
+
+            wait_until(ended, "the early connection is ended", timeout=60)
+        wait_until(lambda: all("made anew" in pod.log("keeper") for pod in pods), "all pods did it")
+        assert all(pod.log("keeper").count("made anew") == 1 for pod in pods)
+        assert pods.password("keeper") not in "".join(pod.log("keeper") for pod in pods)
+        write(pods, "after")
+        assert read(pods) == {"after"}

@@ -144,7 +144,7 @@ user default off
 user heliograph on #$(hash heliograph) ~$KEY_PREFIX:* resetchannels &$KEY_PREFIX:* -@all $connect $data $code +time +info +wait +command +cluster|nodes +cluster|slots +cluster|shards +cluster|myid
 user replication $1 #$(hash replication) resetchannels -@all +psync +replconf +ping
 user sentinel on #$(hash sentinel) resetchannels &* -@all +auth +hello +ping +info +role +multi +exec +subscribe +publish +replicaof +slaveof +config|rewrite +client|setname +client|kill +script|kill
-user keeper on #$(hash keeper) resetchannels -@all $connect +info +role +dbsize +replicaof +client|pause +client|unpause +cluster|nodes +cluster|info +cluster|meet +cluster|forget +cluster|replicate +cluster|failover +cluster|addslotsrange +acl|load
+user keeper on #$(hash keeper) resetchannels -@all $connect +info +role +dbsize +replicaof +client|pause +client|unpause +client|kill +cluster|nodes +cluster|info +cluster|meet +cluster|forget +cluster|replicate +cluster|failover +cluster|addslotsrange +acl|load
 user exporter on #$(hash exporter) resetchannels -@all $connect +info +dbsize +slowlog|get +slowlog|len +latency|latest +latency|histogram +cluster|info
 USERS
 }
@@ -154,7 +154,7 @@ sentinel_users() {
     cat <<USERS
 user default on #$(hash sentinel-clients) resetchannels &* -@all +@connection -@dangerous +subscribe +psubscribe +unsubscribe +punsubscribe +info +role +sentinel|masters +sentinel|master +sentinel|replicas +sentinel|slaves +sentinel|sentinels +sentinel|get-master-addr-by-name +sentinel|ckquorum
 user sentinel on #$(hash sentinel) resetchannels &* -@all +@connection -@dangerous +publish +sentinel|is-master-down-by-addr
-user keeper on #$(hash keeper) resetchannels -@all +@connection -@dangerous +sentinel|master +sentinel|failover +sentinel|set
+user keeper on #$(hash keeper) resetchannels -@all +@connection -@dangerous +client|kill +sentinel|master +sentinel|failover +sentinel|set
 USERS
 }
 
