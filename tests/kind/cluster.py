@@ -18,6 +18,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
+# Each look is a process of kubectl, a third of a second of CPU that clients and servers share.
+_PAUSE = 1.5
+
 
 class CommandFailed(Exception):
     """A program ended with another status than 0, or not in time."""
@@ -122,7 +125,7 @@ class Cluster:
                 failure = f" ({error})"
             if time.monotonic() > deadline:
                 raise NotInTime(f"Not within {timeout:g} s: {what}{failure}")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(_PAUSE)
 
 
 def _pod(found: dict[str, Any]) -> Pod:
