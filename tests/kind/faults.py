@@ -194,7 +194,6 @@ FAULTS = (
     Fault("pod-killed", "an app pod killed", "10 s", _seconds(10, 10), pod_killed),
     Fault("upgrade", "`helm upgrade` of a setting", "3 s", _DRAINED, upgraded),
     Fault("rollback", "`helm rollback`", "3 s", _DRAINED, rolled_back),
-    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
     Fault("node-drained", "a node drained", "3 s", _DRAINED, node_drained),
     Fault(
         "node-stopped",
@@ -203,6 +202,8 @@ FAULTS = (
         _seconds(PING_SECONDS + 5, PING_SECONDS + 5),
         node_stopped,
     ),
+    # After this one pod has all clients, as nobody moves them back: the faults of pods come before.
+    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
     Fault(
         "redis-master",
         "the Redis master's pod deleted",
