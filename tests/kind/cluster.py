@@ -32,9 +32,10 @@ class NotInTime(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod as it was when asked for."""
+    """A pod as it was when asked for; ``born`` sorts by age."""
 
     name: str
+    born: str
     node: str
     ready: bool
     ending: bool
@@ -80,13 +81,13 @@ class Cluster:
         return json.loads(await self.kubectl("get", *args, "--output", "json"))
 
     async def pods(self, component: str) -> list[Pod]:
-        """The release's pods of a component that have not ended, by name."""
+        """The release's pods of a component that have not ended, oldest first."""
         labels = f"app.kubernetes.io/instance={self.release}"
         labels += f",app.kubernetes.io/component={component}"
         found = (await self.read("pods", "--selector", labels))["items"]
         over = ("Succeeded", "Failed")
         pods = [_pod(each) for each in found if each["status"].get("phase") not in over]
-        return sorted(pods, key=lambda pod: pod.name)
+        return sorted(pods, key=lambda pod: (pod.born, pod.name))
 
     async def delete_pods(self, *names: str, kill: bool = False) -> None:
         """Delete pods without waiting for their end; ``kill``: without a last word to them."""
@@ -132,6 +133,7 @@ def _pod(found: dict[str, Any]) -> Pod:
     conditions = found["status"].get("conditions", [])
     return Pod(
         name=found["metadata"]["name"],
+        born=found["metadata"]["creationTimestamp"],
         node=found["spec"].get("nodeName", ""),
         ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
         ending="deletionTimestamp" in found["metadata"],

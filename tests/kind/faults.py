@@ -167,7 +167,7 @@ async def all_redis_deleted(scene: Scene) -> None:
 
 
 def _seconds(outage: float, silence: float, refused: float = 0) -> Callable[[Scene], Limits]:
-    return lambda _: Limits(outage, silence, refused=refused)
+    return lambda _: Limits(outage, silence, refused=refused, touches=outage > 0)
 
 
 # Three seconds for who comes back to another replica at once, three more for who is refused first.
@@ -188,6 +188,8 @@ class Fault:
     inject: Callable[[Scene], Awaitable[None]]
 
 
+# Clients do not move to pods that are new, so the oldest pod is the one with clients. Scaling comes
+# after the nodes: it leaves all clients on one pod, perhaps on the node of PostgreSQL.
 FAULTS = (
     Fault("none", "nothing", "3 s", _seconds(0, 3), none),
     Fault("pod-deleted", "an app pod deleted", "3 s", _DRAINED, pod_deleted),

@@ -33,12 +33,14 @@ class Limits:
         than a publish waits.
     :ivar refused: more time for clients that are refused once: in a browser a stock client gives
         the cookie of a draining replica back. Its second attempt comes 1 to 3 s after the first.
+    :ivar touches: whether connections must break: a fault of a pod that nobody was on shows nothing.
     """
 
     outage: float
     silence: float
     gaps: bool = False
     refused: float = 0
+    touches: bool = False
 
     def of(self, way: str, limit: float) -> float:
         """A limit for clients that connect in a way."""
@@ -144,6 +146,8 @@ def exceeded(measured: Measured, limits: Limits) -> list[str]:
     if limits.outage == 0 and measured.lost:
         reasons = ", ".join(f"{count} × {reason}" for reason, count in measured.reasons.items())
         said.append(f"{measured.lost} connections broke ({reasons}), none may")
+    elif limits.touches and not measured.lost:
+        said.append("no connection broke: no client was on what died, so nothing was tested")
     elif limits.outage:
         said += _longer("connection", measured.outages, limits, limits.outage)
     said += _longer("events", measured.silences, limits, limits.silence)

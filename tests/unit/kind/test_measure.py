@@ -107,3 +107,12 @@ def test_gaps_that_were_read_are_allowed_only_where_redis_is_away() -> None:
     assert (measured.gaps, measured.wrong) == (1, 0)
     assert exceeded(measured, Limits(3, 3)) == ["1 deltas were missing"]
     assert exceeded(measured, Limits(3, 3, gaps=True)) == []
+
+
+def test_a_fault_that_no_client_was_near_is_no_success() -> None:
+    assert exceeded(of(), Limits(3, 3)) == []
+    assert exceeded(of(), Limits(3, 3, touches=True)) == [
+        "no connection broke: no client was on what died, so nothing was tested"
+    ]
+    broken = of(lost(0, 11_000), back(0, 11_000, 12_000))
+    assert exceeded(broken, Limits(3, 3, touches=True)) == []
