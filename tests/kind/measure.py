@@ -33,7 +33,7 @@ class Limits:
         than a publish waits.
     :ivar refused: more time for clients that are refused once: in a browser a stock client gives
         the cookie of a draining replica back. Its second attempt comes 1 to 3 s after the first.
-    :ivar touches: whether connections must break: a fault of a pod that nobody was on shows nothing.
+    :ivar touches: whether connections must break: what nobody was on shows nothing when it dies.
     """
 
     outage: float
