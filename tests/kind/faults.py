@@ -138,7 +138,7 @@ async def node_stopped(scene: Scene) -> None:
         await scene.settle(PING_SECONDS + 40)
     finally:
         await run("docker", "start", node)
-    await run(str(ROOT / "k8s" / "cluster"), "heal", timeout=150)
+        await run(str(ROOT / "k8s" / "cluster"), "heal", timeout=150)
     await app_whole(scene.cluster)
     await redis_whole(scene.cluster, scene.redis)
 
