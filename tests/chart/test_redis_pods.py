@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.retry import Retry
 
 from tests.chart.helm import nested
 from tests.chart.redis_pods import Pod, Pods, redis_pods
@@ -298,7 +300,7 @@ def test_who_connected_while_a_pod_came_connects_once_more(mode: str) -> None:
         password = pods.password("heliograph")
         with redis.Redis(
             host=pods.host, port=pods[1].port, username="heliograph", password=password,
-            single_connection_client=True, retry=None,
+            single_connection_client=True, retry=Retry(NoBackoff(), 0),
         ) as early:  # fmt: skip
             early.ping()
 
