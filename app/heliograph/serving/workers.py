@@ -27,6 +27,7 @@ import structlog
 import uvicorn
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
@@ -116,6 +117,15 @@ class _Master(Arbiter):
         """Let the workers drain, and wait for them."""
         self._stopping = True
         super().stop(graceful)
+
+    def reap_workers(self) -> None:
+        """See who ended. When one could not start, all are stopped; that another one could not
+        either is no news then, but gunicorn would break off the stopping with a traceback."""
+        try:
+            super().reap_workers()
+        except HaltServer:
+            if not self._stopping:
+                raise
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal; one that comes while the workers drain is for them. gunicorn would kill

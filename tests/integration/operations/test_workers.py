@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 
 from heliograph.errors import ConfigurationError
 from heliograph.serving import serve_forever
+from heliograph.serving.workers import _Master
 from heliograph.settings import Settings
 from tests.fleet import Replica
 from tests.support.bare import until
@@ -98,6 +102,20 @@ def refusal(environment: dict[str, str], *words: str) -> str:
     assert end.returncode == 2, end
     assert "Traceback" not in end.stderr
     return end.stderr
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_second_worker_that_cannot_start_does_not_break_off_the_stopping(
+    monkeypatch: pytest.MonkeyPatch, stopping: bool
+) -> None:
+    def one_failed(_: Arbiter) -> None:
+        raise HaltServer("Worker failed to boot.", Arbiter.WORKER_BOOT_ERROR)
+
+    monkeypatch.setattr(Arbiter, "reap_workers", one_failed)
+    master = object.__new__(_Master)
+    master._stopping = stopping
+    with contextlib.nullcontext() if stopping else pytest.raises(HaltServer):
+        master.reap_workers()
 
 
 def test_redis_that_is_not_there_is_one_sentence(environment: dict[str, str]) -> None:
