@@ -88,7 +88,8 @@ class Pod:
         """As ``kubectl delete --force``: everything but the volume is gone at once."""
         for container in self.containers.values():
             container.kill()
-        shutil.rmtree(self.run)
+        if self.run.exists():  # it is killed once more at the end
+            shutil.rmtree(self.run)
 
     def lose_volume(self) -> None:
         """After :meth:`kill`: it starts with an empty one."""
