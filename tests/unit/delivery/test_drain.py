@@ -152,12 +152,18 @@ def drain_of(
     return Drain(hub, wires, wires, seconds=seconds, per_second=rate, expiry=expiry)
 
 
-async def test_the_order_is_refuse_stop_tell_close() -> None:
-    hub, wires = Hub(MemoryBroker(0)), Wires(3)
-    links = [Told(wires.log) for _ in range(2)]
+def listeners(hub: Hub, wires: Wires, count: int) -> list[Told]:
+    """Sessions here that note in the log of ``wires`` what they are told."""
+    links = [Told(wires.log) for _ in range(count)]
     for link in links:
         session = Session(None, link)
         hub.sessions[session.sid] = session
+    return links
+
+
+async def test_the_order_is_refuse_stop_tell_close() -> None:
+    hub, wires = Hub(MemoryBroker(0)), Wires(3)
+    listeners(hub, wires, 2)
     drain = drain_of(wires, hub)
     drain.begin("a test")
     assert wires.refusal is not None, "at once"
@@ -171,10 +177,7 @@ async def test_the_order_is_refuse_stop_tell_close() -> None:
 
 async def test_the_pause_that_clients_are_told_differs() -> None:
     hub, wires = Hub(MemoryBroker(0)), Wires()
-    links = [Told(wires.log) for _ in range(50)]
-    for link in links:
-        session = Session(None, link)
-        hub.sessions[session.sid] = session
+    links = listeners(hub, wires, 50)
     drain = drain_of(wires, hub)
     drain.begin("a test")
     await drain.finish()
