@@ -20,6 +20,7 @@ from heliograph.backplane import Backplane, RedisConfig
 from heliograph.channels import Channels, RedisTurns
 from heliograph.chat import Chat, RedisHotLog
 from heliograph.cluster import Cluster
+from heliograph.control import Control, Facts
 from heliograph.delivery import (
     Broker,
     Calls,
@@ -31,17 +32,19 @@ from heliograph.delivery import (
     RedisBroker,
     RedisSessionRecords,
     SessionRecords,
+    Shed,
     SocketServer,
     expiry_of,
 )
 from heliograph.documents import Documents, Notes, Timing
 from heliograph.edge import Gateway, Page, Services, StickyCookie, create_api, register_events
 from heliograph.identity import Identity
+from heliograph.live import Live
 from heliograph.sessions import MemoryShares, RedisShares, Sessions, Shares
 from heliograph.settings import Settings
 from heliograph.store import Database, require_current
 from heliograph.tasks import RedisTaskRegistry, Tasks
-from heliograph.telemetry import get_logger
+from heliograph.telemetry import LoopLag, get_logger, set_log_level
 
 log = get_logger(__name__)
 
@@ -59,6 +62,7 @@ class Application:
         self.settings = settings
         self.gateway = Gateway()
         self.services, self.sockets = _build(settings, self.gateway)
+        self._control = _control(self.services, self.sockets)
         register_events(self.gateway, self.services)
         self.api = create_api(self.services, self._lifespan, page)
         self._socket_app = socketio.ASGIApp(self.sockets, socketio_path=SOCKET_PATH)
@@ -94,11 +98,15 @@ class Application:
             await stack.enter_async_context(services.documents)
             await stack.enter_async_context(services.chat)
             await stack.enter_async_context(services.cluster.reaper)
+            if self._control is not None:
+                await stack.enter_async_context(self._control)
             stack.push_async_callback(self.drain)
             yield
 
     async def drain(self) -> None:
         """Send all clients away and stop what works for them, see :class:`Drain`. Idempotent."""
+        if self._control is not None:
+            self._control.leave()
         self.services.drain.begin("the server ends")
         await self.services.drain.finish()
 
@@ -136,7 +144,13 @@ def _build(settings: Settings, gateway: Gateway) -> tuple[Services, SocketServer
         backplane = Backplane(RedisConfig.from_settings(settings))
         broker = RedisBroker(backplane, recovery_seconds)
     hub = Hub(broker)
-    cluster = Cluster.over(hub, backplane, lease_seconds=settings.replica_lease_seconds)
+    live = Live(settings)
+    cluster = Cluster.over(
+        hub,
+        backplane,
+        lease_seconds=settings.replica_lease_seconds,
+        lock_timeout=lambda: live.lock_timeout,
+    )
     hot = _Hot(MemorySessionRecords(), MemoryShares())
     if backplane is not None:
         hot = _in_redis(settings, backplane, hub, cluster)
@@ -149,6 +163,8 @@ def _build(settings: Settings, gateway: Gateway) -> tuple[Services, SocketServer
     sockets = SocketServer(
         hub, lifecycle, calls, admission=identity.admit, handler=gateway, **_limits(settings)
     )
+    live.on_change.append(lambda: sockets.retime(live.ping_interval, live.ping_timeout))
+    live.on_change.append(lambda: set_log_level(live.log_level))
     drain = Drain(
         hub,
         sockets,
@@ -159,6 +175,7 @@ def _build(settings: Settings, gateway: Gateway) -> tuple[Services, SocketServer
     )
     services = Services(
         settings=settings,
+        live=live,
         database=database,
         backplane=backplane,
         cluster=cluster,
@@ -169,12 +186,29 @@ def _build(settings: Settings, gateway: Gateway) -> tuple[Services, SocketServer
         identity=identity,
         sessions=Sessions(hub, lifecycle, identity.users, hot.shares),
         tasks=tasks,
-        chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot.answers),
+        chat=Chat(settings, database, hub, lifecycle, calls, tasks, cluster, hot.answers, live),
         channels=Channels(database, hub, hot.turns),
         documents=documents,
         notes=Notes(database, hub, documents),
     )
     return services, sockets
+
+
+def _control(services: Services, sockets: SocketServer) -> Control | None:
+    """The operator's hold on this replica; none for a single process."""
+    settings, backplane, drain = services.settings, services.backplane, services.drain
+    if backplane is None:
+        return None
+    shed = Shed(
+        sockets,
+        per_second=settings.drain_clients_per_second,
+        cookie=settings.sticky_cookie,
+        expiry=_expiry(settings),
+    )
+    tasks = services.tasks
+    facts = Facts(services.hub, sockets, drain, services.live, lambda: tasks.count, LoopLag())
+    replica = services.cluster.replica
+    return Control(backplane, replica, services.live, drain, shed, facts, pod=settings.pod_name)
 
 
 def _expiry(settings: Settings) -> list[tuple[str, str]]:

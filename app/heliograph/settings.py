@@ -228,6 +228,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of `/metrics` (Prometheus) on `HOST`; 0: off."
     )
+    pod_name: str = Field(
+        "", description="Name by which the operator knows this process; empty: the host's name."
+    )
     deployment_id: str = Field("", description="Told by `/api/version`; a change reloads pages.")
 
     @field_validator("websocket_transports", mode="before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from heliograph.chat.info import RequestInfo
@@ -16,10 +17,10 @@ _NAMES_SESSION = {"execute:python", "execute:tool", "request:chat:completion"}
 class Caller:
     """Calls sessions of users.
 
-    :param timeout: deadline of a call, seconds.
+    :param timeout: the deadline of a call now, seconds.
     """
 
-    def __init__(self, calls: Calls, timeout: float) -> None:
+    def __init__(self, calls: Calls, timeout: Callable[[], float]) -> None:
         self._calls = calls
         self._timeout = timeout
 
@@ -52,5 +53,5 @@ class Caller:
             info.user_id,
             "events",
             envelope,
-            timeout=self._timeout if timeout is None else timeout,
+            timeout=self._timeout() if timeout is None else timeout,
         )

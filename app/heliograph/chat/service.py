@@ -27,6 +27,7 @@ from heliograph.chat.updates import ChatUpdates
 from heliograph.chat.upstream import Upstream
 from heliograph.cluster import Cluster
 from heliograph.delivery import Calls, Hub, Lifecycle
+from heliograph.live import Live
 from heliograph.settings import Settings
 from heliograph.store import Database
 from heliograph.tasks import Tasks
@@ -49,6 +50,7 @@ class Chat:
 
     :param cluster: default: of a single process.
     :param hot: the logs of the answers in flight; default: of a single process.
+    :param live: the settings that may change; default: those of ``settings``.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Chat:
         tasks: Tasks,
         cluster: Cluster | None = None,
         hot: HotLog | None = None,
+        live: Live | None = None,
     ) -> None:
+        live = Live(settings) if live is None else live
         self._settings = settings
         cluster = Cluster(hub) if cluster is None else cluster
         hot = MemoryHotLog(hub) if hot is None else hot
@@ -79,7 +83,7 @@ class Chat:
         here = (self.streams, self.interruptions, cluster.peers)
         self.chats = Chats(hub, tasks, rows, ChatUpdates(database), *here)
         self.emitter = Emitter(hub, rows, self._messages, *here)
-        self.caller = Caller(calls, settings.websocket_event_caller_timeout)
+        self.caller = Caller(calls, lambda: live.caller_timeout)
         self.direct = DirectChannels(
             self.caller, settings.openai_timeout_seconds, cluster.peers, cluster.replica
         )

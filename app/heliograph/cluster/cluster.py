@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from types import TracebackType
 
 from heliograph.backplane import Backplane
@@ -24,31 +25,44 @@ class Cluster:
     :param rooms: how replicas speak to each other; started already when this is entered.
     :param leases: default: of a single process.
     :param lease_seconds: what a replica that died held is cleaned up so soon.
+    :param lock_timeout: expiry of locks now, s.
     """
 
     def __init__(
-        self, rooms: Rooms, leases: Leases | None = None, *, lease_seconds: float = 15.0
+        self,
+        rooms: Rooms,
+        leases: Leases | None = None,
+        *,
+        lease_seconds: float = 15.0,
+        lock_timeout: Callable[[], float] = lambda: 60.0,
     ) -> None:
+        self._lock_timeout = lock_timeout
         self._leases = MemoryLeases() if leases is None else leases
         self.replica = Replica(self._leases, seconds=lease_seconds)
         self.peers = Peers(self.replica, rooms)
-        self.reaper = Reaper(self.replica, self._leases, rooms)
+        self.reaper = Reaper(self.replica, self._leases, rooms, lock_timeout)
         self._stack = contextlib.AsyncExitStack()
 
     @classmethod
     def over(
-        cls, rooms: Rooms, backplane: Backplane | None, *, lease_seconds: float = 15.0
+        cls,
+        rooms: Rooms,
+        backplane: Backplane | None,
+        *,
+        lease_seconds: float = 15.0,
+        lock_timeout: Callable[[], float] = lambda: 60.0,
     ) -> Cluster:
         """With leases in Redis, or of a single process when there is no backplane."""
         leases = RedisLeases(backplane) if backplane is not None else None
-        return cls(rooms, leases, lease_seconds=lease_seconds)
+        return cls(rooms, leases, lease_seconds=lease_seconds, lock_timeout=lock_timeout)
 
-    def lock(self, name: str, *, seconds: float) -> Lock:
+    def lock(self, name: str, *, seconds: float | None = None) -> Lock:
         """The lock of that name.
 
-        :param seconds: after a holder's death it is free in this time.
+        :param seconds: after a holder's death it is free in this time; default: the setting.
         """
-        return Lock(self._leases, name, seconds=seconds)
+        timeout = self._lock_timeout if seconds is None else lambda: seconds
+        return Lock(self._leases, name, seconds=timeout)
 
     async def __aenter__(self) -> Cluster:
         async with self._stack:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 
 from heliograph.cluster.leases import Leases
 from heliograph.errors import Conflict, HeliographError, Unavailable
-from heliograph.telemetry import get_logger
+from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
@@ -40,12 +40,13 @@ class Lock:
     """A named lock. One object may be held several times, one after the other or by several
     tasks that wait for each other.
 
-    :param seconds: after a holder's death, the lock is free in this time.
+    :param seconds: after a holder's death, the lock is free in this time; asked for at each
+        renewal, so that a change comes into force.
     """
 
-    def __init__(self, leases: Leases, name: str, *, seconds: float) -> None:
+    def __init__(self, leases: Leases, name: str, *, seconds: Callable[[], float]) -> None:
         self.name = name
-        self.seconds = seconds
+        self._seconds = seconds
         self._leases = leases
 
     @contextlib.asynccontextmanager
@@ -58,7 +59,7 @@ class Lock:
         :raises Unavailable: Redis does not answer.
         """
         owner = uuid.uuid4().hex
-        asked, token = await self._acquire(owner, wait)
+        until, token = await self._acquire(owner, wait)
         task = asyncio.current_task()
         assert task is not None
         cancelling = task.cancelling()
@@ -69,7 +70,7 @@ class Lock:
             lost = True
             task.cancel()
 
-        keeper = asyncio.create_task(self._keep(owner, asked + self.seconds, lose))
+        keeper = asyncio.create_task(self._keep(owner, until, lose))
         try:
             yield token
         except asyncio.CancelledError:
@@ -83,31 +84,37 @@ class Lock:
             await self._release(owner)
 
     async def _acquire(self, owner: str, wait: float | None) -> tuple[float, int]:
+        """When it ends unless it is renewed, by the monotonic clock, and the fencing token."""
         deadline = None if wait is None else time.monotonic() + wait
         while True:
-            asked = time.monotonic()
+            seconds = self._seconds()
+            until = time.monotonic() + seconds
             try:
-                token = await self._leases.acquire(self.name, owner, self.seconds)
+                token = await self._leases.acquire(self.name, owner, seconds)
             except BaseException:
                 # It may have been given to us all the same.
                 await self._release(owner)
                 raise
             if token:
-                return asked, token
+                return until, token
             if deadline is not None and time.monotonic() >= deadline:
                 raise LockBusy(f"the lock {self.name!r} is held by another")
             await asyncio.sleep(_POLL_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 (spread)
 
     async def _keep(self, owner: str, until: float, lose: Callable[[], None]) -> None:
+        renewed = time.monotonic()
         while time.monotonic() < until:
-            pause = self.seconds / 5
+            seconds = self._seconds()
+            pause = min(seconds, until - renewed) / 5
             try:
                 async with asyncio.timeout(until - time.monotonic()):
                     await asyncio.sleep(pause)
                     asked = time.monotonic()
-                    if not await self._leases.keep(self.name, owner, self.seconds):
+                    if not await self._leases.keep(self.name, owner, seconds):
                         break
-                    until = asked + self.seconds
+                    if asked - renewed > (until - renewed) / 2:
+                        metrics.LATE_RENEWALS.inc()
+                    renewed, until = asked, asked + seconds
             except TimeoutError:
                 break
             except Exception as error:

@@ -35,14 +35,23 @@ class Reaper:
     """Every replica has one; whichever has the lock works.
 
     :ivar on_dead: called with a dead replica's id, all at the same time.
+
+    :param lock_timeout: expiry of locks now, s. Its own lock is never held for longer than a lease,
+        or who died after the reaper would be found too late.
     """
 
-    def __init__(self, replica: Replica, leases: Leases, rooms: Rooms) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        leases: Leases,
+        rooms: Rooms,
+        lock_timeout: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
         self.on_dead: list[Clean] = []
         self._replica = replica
         self._leases = leases
         self._rooms = rooms
-        self._lock = Lock(leases, LOCK, seconds=replica.seconds)
+        self._lock = Lock(leases, LOCK, seconds=lambda: min(replica.seconds, lock_timeout()))
         self._pause = replica.seconds / _LOOKS
         self._runner: asyncio.Task[None] | None = None
 

@@ -18,6 +18,7 @@ from heliograph.delivery.redis_broker import RedisBroker
 from heliograph.delivery.redis_records import RedisSessionRecords
 from heliograph.delivery.server import Inbound, SocketServer
 from heliograph.delivery.session import Session
+from heliograph.delivery.shedding import Shed
 
 __all__ = [
     "EVERYONE",
@@ -40,6 +41,7 @@ __all__ = [
     "RedisSessionRecords",
     "Session",
     "SessionRecords",
+    "Shed",
     "SocketServer",
     "WebSocketProtocol",
     "expiry_of",

@@ -67,6 +67,22 @@ class Refusal:
     parting: Headers
 
 
+@dataclass(frozen=True, slots=True)
+class Shedding:
+    """Clients are being moved elsewhere, and newcomers are welcome.
+
+    :ivar cookie: name of the proxy's sticky cookie.
+    """
+
+    cookie: str
+    refusal: Refusal
+
+    def concerns(self, environ: dict[str, Any]) -> bool:
+        """Whether a handshake comes from a client that was here before."""
+        cookies = str(environ.get("HTTP_COOKIE", "")).split(";")
+        return any(one.strip().partition("=")[0] == self.cookie for one in cookies)
+
+
 class _WebSocket(WebSocket):  # type: ignore[misc]
     """A websocket that can be closed with a code, also when its peer does not read."""
 
@@ -103,14 +119,27 @@ class _WebSocket(WebSocket):  # type: ignore[misc]
             self.transport.abort()
 
 
+class _Told:
+    """The server with the times that one client was told at its handshake: a later change of
+    them is for others."""
+
+    def __init__(self, server: EngineServer) -> None:
+        self._server = server
+        self.ping_interval: float = server.ping_interval
+        self.ping_timeout: float = server.ping_timeout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+
 class EngineSocket(AsyncSocket):  # type: ignore[misc]
     """One client's Engine.IO session, over polling or a websocket."""
 
-    server: EngineServer
+    server: _Told
     queue: OutboundQueue
 
     def __init__(self, server: EngineServer, sid: str) -> None:
-        super().__init__(server, sid)
+        super().__init__(_Told(server), sid)
         self.last_ping = time.monotonic()
         self._websocket: _WebSocket | None = None
         self.ending = False
@@ -243,6 +272,7 @@ class EngineSocket(AsyncSocket):  # type: ignore[misc]
             raise SocketIsClosedError
         silent = time.monotonic() - self.last_ping if self.last_ping else 0.0
         if silent > self.server.ping_timeout:
+            metrics.MISSED_PONGS.inc()
             if self._websocket is not None:
                 self._websocket.abort()
             await self.close(wait=False, abort=True, reason=self.server.reason.PING_TIMEOUT)
@@ -340,11 +370,13 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     """An Engine.IO server whose sockets are :class:`EngineSocket`.
 
     :ivar refusal: while it is set, who comes without a session gets it instead of one.
+    :ivar shedding: while it is set, the same for who is brought back here by a sticky cookie.
     """
 
     queue_packets: int
     queue_bytes: int
     refusal: Refusal | None = None
+    shedding: Shedding | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -369,8 +401,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
-        if self.refusal is not None:
-            return await self._refuse(environ, transport, self.refusal)
+        if (refusal := self._refusal_of(environ)) is not None:
+            return await self._refuse(environ, transport, refusal)
         if self.start_service_task:
             self.start_service_task: bool = False
             self.service_task_handle = self.start_background_task(self._service_task)
@@ -386,6 +418,11 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
             return result
         socket.connected = True
         return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+
+    def _refusal_of(self, environ: dict[str, Any]) -> Refusal | None:
+        if self.refusal is None and self.shedding is not None and self.shedding.concerns(environ):
+            return self.shedding.refusal
+        return self.refusal
 
     def _hello(self, sid: str, upgrades: list[str]) -> packet.Packet:
         hello = {
@@ -417,7 +454,8 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
     async def _make_response(self, response_dict: dict[str, Any], environ: dict[str, Any]) -> Any:
         """Answer; a websocket gets the refusal itself, where other faults become 403."""
         extensions = environ["asgi.scope"].get("extensions") or {}
-        refused = self.refusal is not None and response_dict["status"] == self.refusal.status
+        refusal = self._refusal_of(environ)
+        refused = refusal is not None and response_dict["status"] == refusal.status
         if not refused or "websocket.http.response" not in extensions:
             return await super()._make_response(response_dict, environ)
         headers = response_dict["headers"] + self._cors_headers(environ)

@@ -23,7 +23,7 @@ from engineio import packet as engine_packet
 from socketio import packet
 
 from heliograph.delivery.calls import Calls
-from heliograph.delivery.engine import EngineServer, EngineSocket, Refusal
+from heliograph.delivery.engine import EngineServer, EngineSocket, Refusal, Shedding
 from heliograph.delivery.frames import JsonCodec
 from heliograph.delivery.hub import Hub
 from heliograph.delivery.lifecycle import Lifecycle
@@ -341,8 +341,17 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """Refuse nobody any more."""
         self.eio.refusal = None
 
+    def shed_returning(self, shedding: Shedding | None) -> None:
+        """Refuse who comes back here by its sticky cookie; ``None``: nobody."""
+        self.eio.shedding = shedding
+
+    def retime(self, ping_interval: float, ping_timeout: float) -> None:
+        """Ping so from now on; those who are connected stay with what they were told, s."""
+        self.eio.ping_interval = ping_interval
+        self.eio.ping_timeout = ping_timeout
+
     def open_transports(self) -> list[EngineSocket]:
-        """Those that have not been told to end."""
+        """Those that have not been told to end, the oldest first."""
         return [client.socket for client in self._clients.values() if not client.socket.ending]
 
     async def transports_gone(self, timeout: float) -> None:

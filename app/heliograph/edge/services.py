@@ -11,6 +11,7 @@ from heliograph.cluster import Cluster
 from heliograph.delivery import Calls, Drain, Hub, Lifecycle
 from heliograph.documents import Documents, Notes
 from heliograph.identity import Identity
+from heliograph.live import Live
 from heliograph.sessions import Sessions
 from heliograph.settings import Settings
 from heliograph.store import Database
@@ -25,6 +26,7 @@ class Services:
     """
 
     settings: Settings
+    live: Live
     database: Database
     backplane: Backplane | None
     cluster: Cluster

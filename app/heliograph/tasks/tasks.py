@@ -142,6 +142,11 @@ class Tasks:
         """Id of this replica."""
         return self._replica.id
 
+    @property
+    def count(self) -> int:
+        """How many run here."""
+        return len(self._mine)
+
     async def start(self, work: Work, *, item: str, user_id: str, label: str) -> Task:
         """Register a task and let ``work(task)`` run.
 

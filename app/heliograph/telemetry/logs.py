@@ -44,6 +44,12 @@ def configure_logging(form: Literal["plain", "json"], level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Log from this level upwards, from now on."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for noisy in ("alembic", "httpx", "httpcore", "aiosqlite", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -34,12 +34,28 @@ DRAINING = Gauge("heliograph_draining", "1 while this replica takes no new conne
 DRAIN_CLOSED = Counter(
     "heliograph_drain_transports_closed", "Connections closed because the replica was to end."
 )
+MISSED_PONGS = Counter(
+    "heliograph_missed_pongs", "Connections closed because a ping was not answered in time."
+)
+LATE_RENEWALS = Counter(
+    "heliograph_lock_renewals_late", "Renewals of locks after more than half of their time."
+)
+SHED = Counter("heliograph_shed_transports", "Connections closed to move load to other replicas.")
+LOOP_LAG = Gauge(
+    "heliograph_loop_lag_seconds", "How late the event loop ran at most, in about two seconds."
+)
 _SESSIONS = Gauge("heliograph_sessions", "Sessions of this replica, also those away for a moment.")
 
 
 def watch_sessions(count: Callable[[], int]) -> None:
     """Read the number of sessions from ``count`` at each scrape."""
     _SESSIONS.set_function(count)
+
+
+def total(counter: Counter) -> int:
+    """What a counter without labels has counted."""
+    (family,) = counter.collect()
+    return round(next(one.value for one in family.samples if one.name.endswith("_total")))
 
 
 def serve_metrics(host: str, port: int) -> WSGIServer:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import functools
+import logging
 import math
 import random
 import time
@@ -32,6 +34,19 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
+class _Trace(logging.Handler):
+    """What the library said last, for when its client does not come back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: collections.deque[str] = collections.deque(maxlen=60)
+        self.logger = logging.Logger("client")  # of its own: nobody else's handlers
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.created:.2f} {record.getMessage():.300}")
+
+
 class Visitor:
     """One client."""
 
@@ -56,7 +71,10 @@ class Visitor:
         self._gone = asyncio.Event()
         self._again: asyncio.Task[None]
         self._url: str = scene["urls"][number % len(scene["urls"])]
+        self._trace = _Trace()
         self._client = socketio.AsyncClient(
+            logger=self._trace.logger,
+            engineio_logger=self._trace.logger,
             reconnection_delay=1,
             reconnection_delay_max=5,
             http_session=_session,
@@ -242,6 +260,9 @@ class Visitor:
         self._report.counts["answers"] += 1
         if not self._answers.done(id):
             self._report.wrong(self.name, "wrongTexts", id=id, never="ended")
+            if not self.connected:
+                coming_back = repr(self._client._reconnect_task)
+                self._report.fact("away", self.name, said=list(self._trace.lines), task=coming_back)
 
     async def _beat(self) -> None:
         while True:

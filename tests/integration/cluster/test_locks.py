@@ -21,7 +21,7 @@ async def test_a_lock_has_one_holder_and_its_token_grows(fleet: Fleet) -> None:
 
 async def test_a_lock_in_memory_has_one_holder_and_its_token_grows() -> None:
     leases = MemoryLeases()
-    await _one_holder(Lock(leases, "w", seconds=5), Lock(leases, "w", seconds=5))
+    await _one_holder(Lock(leases, "w", seconds=lambda: 5), Lock(leases, "w", seconds=lambda: 5))
 
 
 async def _one_holder(mine: Lock, theirs: Lock) -> None:

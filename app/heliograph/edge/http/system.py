@@ -25,7 +25,7 @@ async def version(services: TheServices) -> dict[str, str]:
 @router.get("/api/config")
 async def config(services: TheServices) -> dict[str, Any]:
     """What a client needs to know before it signs in. Times in seconds."""
-    settings = services.settings
+    settings, live = services.settings, services.live
     return {
         "status": True,
         "name": "Heliograph",
@@ -40,11 +40,11 @@ async def config(services: TheServices) -> dict[str, Any]:
         "socket": {
             "path": "/ws/socket.io",
             "transports": settings.transports,
-            "heartbeat_interval": settings.websocket_heartbeat_interval,
-            "ping_interval": settings.websocket_server_ping_interval,
-            "ping_timeout": settings.websocket_server_ping_timeout,
+            "heartbeat_interval": live.heartbeat_interval,
+            "ping_interval": live.ping_interval,
+            "ping_timeout": live.ping_timeout,
             "recovery_seconds": settings.connection_recovery_seconds,
-            "call_timeout": settings.websocket_event_caller_timeout,
+            "call_timeout": live.caller_timeout,
             "max_message_bytes": settings.websocket_max_message_bytes,
         },
     }
@@ -65,8 +65,8 @@ async def health() -> dict[str, bool]:
 @router.get("/ready")
 async def ready(services: TheServices, response: Response, new: bool = False) -> dict[str, Any]:
     """Whether requests can be served: the database answers, events come and go. A replica that
-    drains is ready, for the sessions that it still has; asked for ``new`` ones it answers 404,
-    which tells HAProxy (``disable-on-404``) to send no more."""
+    drains is ready, for the sessions that it still has, and not any more when it has none; asked
+    for ``new`` ones it answers 404, which tells HAProxy (``disable-on-404``) to send no more."""
     draining = not services.drain.running
     try:
         async with asyncio.timeout(_READY_SECONDS):
@@ -80,6 +80,11 @@ async def ready(services: TheServices, response: Response, new: bool = False) ->
         response.status_code = 503
         detail = f"Redis: {backplane.why_unavailable}"
         return {"status": False, "draining": draining, "detail": detail}
+    if services.drain.state == "drained":
+        # Nobody is here whom a proxy would cut off, and requests are better served elsewhere.
+        response.status_code = 503
+        detail = "drained: this replica takes nobody, until it ends or the drain is taken back"
+        return {"status": False, "draining": True, "detail": detail}
     if new and draining:
         response.status_code = 404
     return {"status": True, "draining": draining}
