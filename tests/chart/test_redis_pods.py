@@ -57,6 +57,10 @@ def owner(pods: Pods, key: str) -> Pod | None:
     return pods[max(claims)[1]] if claims else None
 
 
+# Two writes: they are a transaction in what Redis keeps of them, as those of the app's functions.
+WRITE = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1])"
+
+
 def write(pods: Pods, value: str, *, replicated: bool = True, timeout: float = 45) -> float:
     """Write all keys, each confirmed by a replica; the seconds it took."""
     began = time.monotonic()
@@ -64,7 +68,7 @@ def write(pods: Pods, value: str, *, replicated: bool = True, timeout: float = 4
     def written(key: str) -> bool:
         with contextlib.suppress(redis.RedisError, OSError):
             if (pod := owner(pods, key)) is not None:
-                pod.execute("SET", key, value, user="heliograph")
+                pod.execute("EVAL", WRITE, 1, key, value, user="heliograph")
                 return not replicated or bool(pod.execute("WAIT", 1, 500, user="heliograph"))
         return False
 

@@ -171,10 +171,16 @@ register('room_since', function(keys, args)
   if complete then
     from = missing
   elseif resume then
-    -- What is left of the prior epoch after that sequence, and all of this one.
+    -- What is left of the prior epoch after that sequence, and all of this one: that began with
+    -- a lower sequence than is known, if the log had lost its end.
     from = length
     if known == prior and missing < length then
-      from = math.max(missing, 0)
+      local of_this_one, mark = 0, epoch .. ' '
+      while of_this_one < length
+          and string.sub(redis.call('LINDEX', keys[2], -1 - of_this_one), 1, #mark) == mark do
+        of_this_one = of_this_one + 1
+      end
+      from = math.max(missing, of_this_one)
     end
   end
   local entries = {}

@@ -134,13 +134,16 @@ hash() { # USER: the hash of its password
 }
 
 # The users of a Redis. Each may do what it is for and no more; nobody comes in without a name.
+# `default` is off and may do everything: in its name Redis reads its own file at the start, and
+# leaves out every transaction that `default` may not do (redis/redis#14541), so all that functions
+# have written.
 redis_users() { # on or off: whether replicas may copy
     connect="+@connection -@dangerous"
     data="+@keyspace +@string +@hash +@list +@set +@sortedset +@transaction +@pubsub"
     data="$data -@dangerous -scan -randomkey -dbsize -move -pubsub"
     code="+eval +evalsha +script|load +script|exists +fcall +fcall_ro +function|load"
     cat <<USERS
-user default off
+user default off resetpass ~* &* +@all
 user heliograph on #$(hash heliograph) ~$KEY_PREFIX:* resetchannels &$KEY_PREFIX:* -@all $connect $data $code +time +info +wait +command +cluster|nodes +cluster|slots +cluster|shards +cluster|myid
 user replication $1 #$(hash replication) resetchannels -@all +psync +replconf +ping
 user sentinel on #$(hash sentinel) resetchannels &* -@all +auth +hello +ping +info +role +multi +exec +subscribe +publish +replicaof +slaveof +config|rewrite +client|setname +client|kill +script|kill
