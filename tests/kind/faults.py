@@ -188,12 +188,13 @@ class Fault:
     inject: Callable[[Scene], Awaitable[None]]
 
 
-# Clients do not move to pods that are new, so the oldest pod is the one with clients. Scaling comes
-# after the nodes: it leaves all clients on one pod, perhaps on the node of PostgreSQL.
+# Clients do not move to pods that are new, so the oldest pod is the one with clients.
 FAULTS = (
     Fault("none", "nothing", "3 s", _seconds(0, 3), none),
     Fault("pod-deleted", "an app pod deleted", "3 s", _DRAINED, pod_deleted),
     Fault("pod-killed", "an app pod killed", "10 s", _seconds(10, 10), pod_killed),
+    # After this one pod has all clients, until the next one replaces all pods.
+    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
     Fault("upgrade", "`helm upgrade` of a setting", "3 s", _DRAINED, upgraded),
     Fault("rollback", "`helm rollback`", "3 s", _DRAINED, rolled_back),
     Fault("node-drained", "a node drained", "3 s", _DRAINED, node_drained),
@@ -204,8 +205,6 @@ FAULTS = (
         _seconds(PING_SECONDS + 5, PING_SECONDS + 5),
         node_stopped,
     ),
-    # After this one pod has all clients, as nobody moves them back: the faults of pods come before.
-    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
     Fault(
         "redis-master",
         "the Redis master's pod deleted",

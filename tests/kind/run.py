@@ -27,6 +27,7 @@ from tests.kind.report import BUILD, Check, Phase, Report
 
 CHART = ROOT / "charts" / "heliograph"
 SETTLE_SECONDS = 30.0
+_FOLLOWING_SECONDS = 2.0  # of CPU, until `kubectl logs` follow; not a part of what is measured
 CHECKS = ("restricted", "helm-test", "sticky", "sticky-draining", "helm-test-without-redis")
 _FAILURES = (AssertionError, CommandFailed, NotInTime, TimeoutError, RuntimeError, httpx.HTTPError)
 
@@ -207,6 +208,7 @@ class Run:
             failed = []
             try:
                 async with followed(self._cluster, BUILD / self._mode / fault.name):
+                    await asyncio.sleep(_FOLLOWING_SECONDS)
                     began = time.time() * 1000
                     await fault.inject(scene)
                     await crowd.settled(SETTLE_SECONDS)
