@@ -11,7 +11,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.markdown import Markdown
 
-from tests.kind.faults import FAULTS
+from tests.kind.plan import FAULTS
 from tests.kind.progress import Progress
 from tests.kind.redis import MODES
 from tests.kind.report import markdown

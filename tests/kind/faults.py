@@ -1,4 +1,4 @@
-"""What is done to the cluster, one function each, and what clients may notice of it.
+"""What is done to the cluster, one function each; see ``plan`` for their order.
 
 A fault returns when the cluster is as it was before: same replicas, all ready, nothing ending.
 """
@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.kind.cluster import ROOT, Cluster, run
-from tests.kind.measure import Limits
 from tests.kind.redis import Redis
 
 PING_SECONDS = 25.0 + 20.0
@@ -24,13 +23,14 @@ REPLICAS = 3
 class Scene:
     """What a fault acts on.
 
-    :ivar upgrade: ``helm upgrade`` with one more ``--set``.
+    :ivar url: of the ingress. :ivar upgrade: ``helm upgrade`` with one more ``--set``.
     :ivar settle: waits until all clients are connected and get events.
     :ivar notes: what is worth telling about this time, e.g. which pod it was.
     """
 
     cluster: Cluster
     redis: Redis
+    url: str
     upgrade: Callable[[str], Awaitable[None]]
     settle: Callable[[float], Awaitable[None]]
     notes: list[str] = field(default_factory=list)
@@ -164,59 +164,3 @@ async def all_redis_deleted(scene: Scene) -> None:
     """All pods of Redis are killed at once."""
     await scene.cluster.delete_pods(*scene.redis.pods, kill=True)
     await redis_whole(scene.cluster, scene.redis)
-
-
-def _seconds(outage: float, silence: float, refused: float = 0) -> Callable[[Scene], Limits]:
-    return lambda _: Limits(outage, silence, refused=refused, touches=outage > 0)
-
-
-# Three seconds for who comes back to another replica at once, three more for who is refused first.
-_DRAINED = _seconds(3, 3, refused=3)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault and its limits, which may depend on what happened.
-
-    :ivar title: for the table. :ivar allowed: the limits in words, for the table.
-    """
-
-    name: str
-    title: str
-    allowed: str
-    limits: Callable[[Scene], Limits]
-    inject: Callable[[Scene], Awaitable[None]]
-
-
-# Clients do not move to pods that are new, so the oldest pod is the one with clients.
-FAULTS = (
-    Fault("none", "nothing", "3 s", _seconds(0, 3), none),
-    Fault("pod-deleted", "an app pod deleted", "3 s", _DRAINED, pod_deleted),
-    Fault("pod-killed", "an app pod killed", "10 s", _seconds(10, 10), pod_killed),
-    # After this one pod has all clients, until the next one replaces all pods.
-    Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, scaled),
-    Fault("upgrade", "`helm upgrade` of a setting", "3 s", _DRAINED, upgraded),
-    Fault("rollback", "`helm rollback`", "3 s", _DRAINED, rolled_back),
-    Fault("node-drained", "a node drained", "3 s", _DRAINED, node_drained),
-    Fault(
-        "node-stopped",
-        "a worker node stopped",
-        f"ping timeout ({PING_SECONDS:g} s) + 5 s",
-        _seconds(PING_SECONDS + 5, PING_SECONDS + 5),
-        node_stopped,
-    ),
-    Fault(
-        "redis-master",
-        "the Redis master's pod deleted",
-        "no connection; failover + 3 s",
-        lambda scene: Limits(0, scene.failover + 3),
-        master_deleted,
-    ),
-    Fault(
-        "redis-all",
-        "all Redis pods killed",
-        "no connection; 30 s",
-        lambda _: Limits(0, 30, gaps=True),
-        all_redis_deleted,
-    ),
-)  # fmt: skip

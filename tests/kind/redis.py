@@ -14,6 +14,8 @@ _MASTERS: dict[Mode, int] = {"sentinel": 1, "cluster": 3}
 
 # As the chart's own scripts ask; the password does not pass by here.
 _ASK = 'REDISCLI_AUTH="$(cat /secrets/keeper)" timeout 2 redis-cli --user keeper "$@"'
+# As the app; `-c` follows a cluster to the node that has the key.
+_READ = 'REDISCLI_AUTH="$(cat /secrets/heliograph)" timeout 2 redis-cli -c --user heliograph "$@"'
 
 
 class Redis:
@@ -39,6 +41,14 @@ class Redis:
         return await self._cluster.kubectl(
             "exec", pod, "--container", "redis", "--", "sh", "-c", _ASK, "sh", *command, timeout=10
         )
+
+    async def left_ms(self, key: str) -> int:
+        """How long a key of the app still lives, ms; negative when there is none."""
+        said = await self._cluster.kubectl(
+            "exec", self.pods[0], "--container", "redis", "--", "sh", "-c", _READ, "sh",
+            "PTTL", key, timeout=10,
+        )  # fmt: skip
+        return int(said.split()[-1])
 
     async def replication(self, pod: str) -> dict[str, str]:
         """``INFO replication`` of a pod; empty when it does not answer."""

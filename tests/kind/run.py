@@ -19,8 +19,9 @@ from tests.clients.history import failings, prepare
 from tests.kind import accounts, checks, sticky
 from tests.kind.cluster import ROOT, Cluster, CommandFailed, NotInTime
 from tests.kind.evidence import collect, followed
-from tests.kind.faults import FAULTS, Fault, Scene, app_whole, redis_whole
+from tests.kind.faults import Scene, app_whole, redis_whole
 from tests.kind.measure import exceeded, measure
+from tests.kind.plan import FAULTS, Fault
 from tests.kind.progress import Progress, Step
 from tests.kind.redis import Mode, Redis
 from tests.kind.report import BUILD, Check, Phase, Report
@@ -203,7 +204,9 @@ class Run:
 
     async def _phase(self, crowd: Crowd, fault: Fault) -> None:
         with self._progress.step(fault.name) as step, _watched(crowd, step):
-            scene = Scene(self._cluster, self._redis, self._upgrade, crowd.settled)
+            scene = Scene(
+                self._cluster, self._redis, self._options.url, self._upgrade, crowd.settled
+            )
             began = time.time() * 1000
             failed = []
             try:
