@@ -115,11 +115,13 @@ def _handlers(container: Object) -> list[Object]:
 
 
 def house_rules(pod: Object) -> list[str]:
-    """What we ask besides: nothing to write to, no token, and a share of the node that is said."""
+    """What we ask besides: nothing to write to, no token but for the operator, and a share of the
+    node that is said."""
     spec = pod["spec"]
     found = []
-    if spec.get("automountServiceAccountToken") is not False:
-        found.append("automountServiceAccountToken is not false")
+    speaks = pod["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
+    if spec.get("automountServiceAccountToken") is not speaks:
+        found.append(f"automountServiceAccountToken is not {str(speaks).lower()}")
     if spec.get("enableServiceLinks") is not False:
         found.append("enableServiceLinks is not false")
     for container in containers(pod):

@@ -32,11 +32,11 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/*
 Called with (dict "context" $ "component" "app"). Without the chart's version, and the app's only on
-what runs the app: they would roll other pods, such as those of Redis, for nothing.
+what is released with it: they would roll other pods, such as those of Redis, for nothing.
 */}}
 {{- define "heliograph.labels" -}}
 {{ include "heliograph.selectorLabels" . }}
-{{- if has .component (list "app" "migrate" "test") }}
+{{- if has .component (list "app" "migrate" "test" "operator") }}
 app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
 {{- end }}
 app.kubernetes.io/managed-by: {{ .context.Release.Service }}

@@ -56,6 +56,11 @@ Path=/
   value: {{ include "heliograph.metricsPort" . | quote }}
 - name: DATA_DIR
   value: /data
+# By this name the operator knows the replica.
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 - name: STICKY_COOKIE
   value: {{ include "heliograph.stickyCookieName" . | quote }}
 - name: STICKY_COOKIE_ATTRIBUTES

@@ -46,16 +46,22 @@ What the app's containers need to reach Redis and the database.
 {{- end -}}
 {{- end -}}
 
-{{/* Environment of a container that uses Redis. */}}
+{{/* Environment of a container of the app that uses Redis. */}}
 {{- define "heliograph.redis.env" -}}
 {{- if .Values.redis.enabled -}}
-{{- $redis := .Values.redis -}}
-{{- $name := include "heliograph.redis.fullname" . -}}
-{{- $domain := printf "%s.svc" .Release.Namespace -}}
 - name: WEBSOCKET_MANAGER
   value: redis
 - name: DELIVERY_DURABILITY
   value: {{ include "heliograph.redis.durability" . }}
+{{ include "heliograph.redis.address" . | trim }}
+{{- end -}}
+{{- end -}}
+
+{{/* Where Redis is, for the app and the operator. */}}
+{{- define "heliograph.redis.address" -}}
+{{- $redis := .Values.redis -}}
+{{- $name := include "heliograph.redis.fullname" . -}}
+{{- $domain := printf "%s.svc" .Release.Namespace -}}
 {{- if include "heliograph.redis.ca" . }}
 - name: REDIS_TLS_CA_FILE
   value: /etc/heliograph/redis-ca/ca.crt
@@ -109,7 +115,6 @@ What the app's containers need to reach Redis and the database.
 {{- end }}
 {{- end }}
 {{- end }}
-{{- end -}}
 {{- end -}}
 
 {{- define "heliograph.redis.volumes" -}}
