@@ -22,6 +22,7 @@ log = get_logger(__name__)
 
 DURATION_SECONDS = 15
 RENEW_SECONDS = 5.0
+_TRY_SECONDS = 2.0
 _TRUST_SECONDS = 10.0
 """So long we act on a Lease that we could not renew: less than others wait."""
 
@@ -63,7 +64,9 @@ class Lease:
         :raises ApiError: the API server did not answer; the Lease may be held still.
         """
         now = self._monotonic()
-        if self._tried is not None and now - self._tried < (RENEW_SECONDS if self.held else 2.0):
+        if self._tried is not None and now - self._tried < (
+            RENEW_SECONDS if self.held else _TRY_SECONDS
+        ):
             return self.held
         self._tried = now
         found = await self._api.lease(self._name)
