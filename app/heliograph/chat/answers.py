@@ -115,8 +115,10 @@ class Answers:
         :raises NotFound: no such chat (404), or ``model_unknown``.
         :raises CallFailed: ``session_gone``, the session is not the user's.
         :raises Conflict: ``in_flight``, the message is being answered.
+        :raises Unavailable: ``draining``, before it had any effect: ask again, of another replica.
         """
         info = self._info(user, request)
+        self._tasks.check_open()
         access = await self._access.writable(user, info.chat_id)
         if not await self._calls.reaches(info.session_id or "", user.id):
             raise CallFailed(f"session {info.session_id} is not connected")

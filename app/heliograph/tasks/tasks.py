@@ -142,6 +142,17 @@ class Tasks:
         """Id of this replica."""
         return self._replica.id
 
+    def check_open(self) -> None:
+        """Before a work that leaves traces is prepared.
+
+        :raises Unavailable: ``draining``, nothing is started here any more.
+        """
+        if self._closed:
+            raise self._stopping()
+
+    def _stopping(self) -> Unavailable:
+        return Unavailable("the server is stopping; try again in a moment", code="draining")
+
     @property
     def count(self) -> int:
         """How many run here."""
@@ -177,7 +188,7 @@ class Tasks:
         if self._closed:
             await self._drops.now(replace(record, state="interrupted"))
             self._ended(task, "interrupted")
-            raise Unavailable("the server is stopping; try again in a moment", code="draining")
+            raise self._stopping()
         task._runner = asyncio.create_task(self._run(task, work), name=f"task {label}")
         return task
 

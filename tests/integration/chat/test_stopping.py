@@ -158,12 +158,14 @@ async def test_a_server_that_stops_interrupts_and_says_so(
         kind, said = await begun.end()
         assert (kind, said["done"], said["state"]) == ("chat:completion", True, "interrupted")
         assert said["content"] == "so far"
+        before = messages_of(await talk.chat())
         refused = await talk.ask(session_id=sid)
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         stored = await begun.stored()
         assert (stored["content"], stored["state"]) == ("so far", "interrupted")
         messages = messages_of(await talk.chat())
         assert all(message["done"] for message in messages.values())
+        assert messages == before, "what was refused left something"
 
 
 async def test_what_a_dead_process_left_in_flight_is_interrupted(

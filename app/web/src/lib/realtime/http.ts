@@ -2,8 +2,13 @@
  * JSON over HTTP, with the errors of the contract.
  *
  * Guarantee: whatever goes wrong is an {@link ApiError} with a stable `code` and a sentence for
- * people; `unreachable` (status 0) when no answer came at all.
+ * people; `unreachable` (status 0) when no answer came at all. A replica that drains refuses what
+ * would begin something new, before it has any effect: such a request is made again, which the
+ * proxy takes to another replica, for about six seconds.
  */
+
+const ATTEMPTS = 9;
+const PAUSE_MS = [250, 1_000] as const; // the first, and the longest
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -60,6 +65,19 @@ export class Http {
   }
 
   async #send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#sendOnce<T>(method, path, body);
+      } catch (error) {
+        const elsewhere = error instanceof ApiError && error.code === 'draining';
+        if (!elsewhere || attempt === ATTEMPTS) throw error;
+      }
+      const pause = Math.min(PAUSE_MS[0] * 1.5 ** (attempt - 1), PAUSE_MS[1]);
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.75 + Math.random() / 2)));
+    }
+  }
+
+  async #sendOnce<T>(method: string, path: string, body?: unknown): Promise<T> {
     const headers: Record<string, string> = { accept: 'application/json' };
     const token = this.#token;
     if (token !== null) headers['authorization'] = `Bearer ${token}`;
