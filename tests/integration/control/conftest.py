@@ -72,7 +72,6 @@ def chosen(settings: Settings, redis: Standalone, redis_prefix: str) -> Settings
             "redis_key_prefix": redis_prefix,
             "pod_name": "pod-1",
             "replica_lease_seconds": 10,
-            "sticky_cookie": "stick",
             "drain_clients_per_second": 1000,
         }
     )

@@ -103,8 +103,13 @@ async def test_the_oldest_are_shed_and_come_back(server: RunningServer, hand: Ha
 
 
 async def test_who_is_brought_back_by_the_cookie_is_sent_elsewhere(
-    server: RunningServer, hand: Hand
+    chosen: Settings, hand: Hand
 ) -> None:
+    async with serve(chosen.model_copy(update={"sticky_cookie": "stick"})) as server:
+        await _sent_elsewhere(server, hand)
+
+
+async def _sent_elsewhere(server: RunningServer, hand: Hand) -> None:
     ann = await server.signup("ann")
     await ann.connect()
     replica = server.services.cluster.replica.id
