@@ -191,6 +191,8 @@ def _settings(what: What) -> kopf.OperatorSettings:
     settings.networking.error_backoffs = (1, 2, 3, 5)
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
+    settings.queueing.idle_timeout = 1  # handlers are done in no time
+    settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     settings.watching.label_selectors["pods"] = what.selector
     return settings

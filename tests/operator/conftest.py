@@ -1,0 +1,45 @@
+"""A stage for each test; the operator's pauses are short, its logic is whole."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import kmock
+import pytest
+from redis.asyncio import Redis
+
+from heliograph_operator import loop
+from heliograph_operator.actions import drainer, tuner
+from heliograph_operator.kubernetes import lease
+from tests.operator.stage import Kubernetes, Stage
+from tests.support.redis import Standalone
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "ROUND_SECONDS", 0.15)
+    monkeypatch.setattr(loop, "_QUICKEST_SECONDS", 0.02)
+    monkeypatch.setattr(loop, "_LIST_SECONDS", 2.0)
+    monkeypatch.setattr(loop, "_LIST_SOON_SECONDS", 0.3)
+    monkeypatch.setattr(loop, "_STATUS_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "_TRY_SECONDS", 0.1)
+    monkeypatch.setattr(tuner, "_RETURN_SECONDS", 0.2)
+    monkeypatch.setattr(drainer, "_STOP_AGAIN_SECONDS", 0.3)
+
+
+@pytest.fixture
+async def kubernetes() -> AsyncIterator[Kubernetes]:
+    async with kmock.KubernetesEmulator() as api, kmock.Server(api):
+        yield Kubernetes(api)
+
+
+@pytest.fixture
+async def stage(
+    kubernetes: Kubernetes, redis: Standalone, redis_prefix: str
+) -> AsyncIterator[Stage]:
+    async with (
+        Redis(host="127.0.0.1", port=redis.nodes[0].port) as client,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        yield Stage(kubernetes, client, redis_prefix, redis.environment(), stack)
