@@ -34,7 +34,8 @@ def component(name: str, *, instance: str = RELEASE, namespace: str | None = Non
 
 
 APP, REDIS_POD, POSTGRESQL = component("app"), component("redis"), component("postgresql")
-TEST, MIGRATE = component("test"), component("migrate")
+TEST, MIGRATE, OPERATOR = component("test"), component("migrate"), component("operator")
+API_SERVER = Address("172.18.0.2")
 
 
 def policies(values: dict[str, Any]) -> list[Object]:
@@ -102,6 +103,49 @@ def test_all_other_flows_do_not(mode: str) -> None:
         if allowed(rules, *flow)
     ]  # fmt: skip
     assert not leaking
+
+
+@pytest.mark.parametrize("mode", ["sentinel", "cluster", "standalone"])
+def test_the_operator_reaches_redis_and_the_api_server_and_nothing_else(mode: str) -> None:
+    values = nested(
+        operator__enabled=True,
+        networkPolicy__apiServer={"cidrs": ["172.18.0.2/32"], "ports": [6443]},
+    )
+    rules = policies(merged(REDIS[mode], values))
+    assert allowed(rules, OPERATOR, REDIS_POD, 6379)
+    assert allowed(rules, OPERATOR, REDIS_POD, 26379) is (mode == "sentinel")
+    assert allowed(rules, OPERATOR, API_SERVER, 6443)
+    assert allowed(rules, OPERATOR, DNS, 53, "UDP")
+    assert allowed(rules, PROMETHEUS, OPERATOR, 9090)
+    leaking = [
+        flow
+        for flow in (
+            *((OPERATOR, APP, port) for port in (8080, 9090)),
+            *((OPERATOR, there, 443) for there in (INTERNET, METADATA, PRIVATE, API_SERVER)),
+            (OPERATOR, POSTGRESQL, 5432),
+            (OPERATOR, REDIS_POD, 16379),
+            # The kubelet asks for its health; that comes from the node.
+            *((who, OPERATOR, 8080) for who in (APP, INGRESS, PROMETHEUS, STRANGER, ELSEWHERE)),
+            *((who, OPERATOR, 9090) for who in (APP, INGRESS, STRANGER, ELSEWHERE, TEST)),
+            (component("operator", instance="another"), REDIS_POD, 6379),
+        )
+        if allowed(rules, *flow)
+    ]
+    assert not leaking
+    assert not allowed(policies(REDIS[mode]), OPERATOR, REDIS_POD, 6379), "unless there is one"
+
+
+def test_the_operator_reaches_an_external_redis_too() -> None:
+    values = nested(
+        operator__enabled=True,
+        networkPolicy__externalRedis={"cidrs": ["10.40.0.0/24"], "ports": [6380]},
+    )
+    rules = policies(merged(REDIS["external"], values))
+    assert allowed(rules, OPERATOR, Address("10.40.0.7"), 6380)
+    # Where the API server is, is not known: anywhere, by its ports.
+    assert allowed(rules, OPERATOR, API_SERVER, 443)
+    assert allowed(rules, OPERATOR, API_SERVER, 6443)
+    assert not allowed(rules, OPERATOR, METADATA, 80)
 
 
 def test_an_external_redis_and_database_are_reached_where_they_are_said_to_be() -> None:
