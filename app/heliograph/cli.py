@@ -67,8 +67,12 @@ def serve(
         ),
     ] = 1,
     wait: _Wait = 0,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Do first what `heliograph migrate` does.")
+    ] = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C. The database must be at this version: run `migrate` first."""
+    """Serve until SIGTERM or Ctrl-C. The database must be at this version: run `migrate` first, or
+    say `--migrate`."""
     from heliograph.serving import serve_forever  # here: the other commands start faster without
 
     settings = load_settings()
@@ -77,7 +81,7 @@ def serve(
         changed["host"] = host
     if port is not None:
         changed["port"] = port
-    serve_forever(settings.model_copy(update=changed), workers, wait)
+    serve_forever(settings.model_copy(update=changed), workers, wait, migrating=migrate)
 
 
 @app.command()

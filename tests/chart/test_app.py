@@ -174,7 +174,8 @@ def test_ones_own_secret_is_used_instead() -> None:
 def test_the_database_is_migrated_once_before_the_app_starts(case: str, hook: bool) -> None:
     one = rendered(FILES[case])
     pod = one.one("Deployment")["spec"]["template"]["spec"]
-    assert ("initContainers" in pod) is not hook
+    assert "initContainers" not in pod
+    assert ("--migrate" in pod["containers"][0]["args"]) is not hook
     assert bool(one.all("Job")) is hook
     if hook:
         job = one.one("Job", f"{FULLNAME}-migrate")

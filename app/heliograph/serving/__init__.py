@@ -6,12 +6,13 @@ What cannot work is refused here, before anything listens, in one sentence.
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from heliograph.backplane import Backplane, RedisConfig
 from heliograph.errors import ConfigurationError
 from heliograph.serving.server import Server, listen, serve_alone, uvicorn_config
 from heliograph.settings import Settings
-from heliograph.store import Database, require_current
+from heliograph.store import Database, migrate, require_current
 from heliograph.telemetry import configure_logging, get_logger
 from heliograph.waiting import patiently
 
@@ -20,10 +21,13 @@ __all__ = ["Server", "listen", "serve_forever", "uvicorn_config"]
 log = get_logger(__name__)
 
 
-def serve_forever(settings: Settings, workers: int = 1, wait_seconds: float = 0) -> None:
+def serve_forever(
+    settings: Settings, workers: int = 1, wait_seconds: float = 0, *, migrating: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     :param wait_seconds: how long the database and Redis may be away at the start.
+    :param migrating: bring the database to this version's tables first.
     :raises ConfigurationError: a setting cannot work, or the database or Redis not be reached.
     """
     if workers > 1:
@@ -36,7 +40,8 @@ def serve_forever(settings: Settings, workers: int = 1, wait_seconds: float = 0)
             advice="replicas on other hosts would have another database: "
             "set DATABASE_URL to PostgreSQL for those",
         )
-    asyncio.run(patiently(lambda: _check_services(settings), wait_seconds, log.warning))
+    check = functools.partial(_check_services, settings, migrating=migrating)
+    asyncio.run(patiently(check, wait_seconds, log.warning))
     if workers > 1:
         from heliograph.serving.workers import serve_with_workers  # here: gunicorn needs POSIX
 
@@ -66,10 +71,10 @@ def _check_workers(settings: Settings, workers: int) -> None:
         )
 
 
-async def _check_services(settings: Settings) -> None:
+async def _check_services(settings: Settings, *, migrating: bool) -> None:
     # Before the server starts: it would print a traceback instead of our sentence.
     async with Database(settings.sqlalchemy_url) as database:
-        await require_current(database)
+        await (migrate(database) if migrating else require_current(database))
     if settings.websocket_manager:
         backplane = Backplane(RedisConfig.from_settings(settings))
         await backplane.start()

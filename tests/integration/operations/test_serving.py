@@ -64,6 +64,18 @@ async def test_it_answers_its_probes_and_stops_with_success(
     assert await asyncio.wait_for(process.wait(), 15) == 0
 
 
+async def test_it_may_migrate_before_it_serves(environment: Environment) -> None:
+    code, _, told = await _run(environment, "serve")
+    assert code == 2
+    assert "heliograph migrate" in told
+    process = await _heliograph(environment, "serve", "--migrate")
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+    assert line.startswith("Heliograph serves on http://"), line
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 15) == 0
+
+
 async def test_a_port_in_use_is_one_sentence(environment: Environment) -> None:
     assert (await _run(environment, "migrate"))[0] == 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
