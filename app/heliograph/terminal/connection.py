@@ -16,7 +16,6 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
 import aiohttp
-import socketio
 from socketio.exceptions import BadNamespaceError
 from socketio.exceptions import ConnectionError as SocketConnectionError
 from socketio.exceptions import TimeoutError as SocketTimeoutError
@@ -32,6 +31,7 @@ from heliograph.terminal.events import (
 )
 from heliograph.terminal.failures import ClientError, ConnectionGone
 from heliograph.terminal.options import Transport
+from heliograph.terminal.socket import Client
 
 SOCKET_PATH = "/ws/socket.io"
 
@@ -89,8 +89,8 @@ class Connection:
         self._returning: asyncio.Task[None] | None = None
         self._socket = self._create_socket()
 
-    def _create_socket(self) -> socketio.AsyncClient:
-        socket = socketio.AsyncClient(
+    def _create_socket(self) -> Client:
+        socket = Client(
             reconnection_delay=1,
             reconnection_delay_max=5,
             randomization_factor=0.5,
