@@ -116,7 +116,7 @@ def measure(
                 recovered += within and bool(fact["recovered"])
             case "silent":
                 note(silences, person, fact["since"], min(at, until))
-            case "refused":
+            case "refused" | "gave_up":
                 refusals[fact["error"]] += within
             case "wrong":
                 gaps += within and fact["kind"] == "gaps"

@@ -119,7 +119,9 @@ class Visitor:
     async def _connected(self) -> None:
         if self.opened:
             self._report.back(self.name, self.lost_at)
-        self._gone.clear()
+        # A connection that the library gave up after a second is not told to be gone.
+        before, self._gone = self._gone, asyncio.Event()
+        before.set()
         self._held = []
         self._anew = True
         if not self._reading:
@@ -223,6 +225,7 @@ class Visitor:
         """Connect, then ask again and again, until ``stopping``."""
         await self._connect()
         beat = asyncio.create_task(self._beat())
+        watch = asyncio.create_task(self._come_back())
         share = random.uniform(0.25, 1)  # not all end, and ask again, in one moment
         while await self._may_ask():
             words = " ".join(f"w{n}" for n in range(math.ceil(self._scene["words"] * share)))
@@ -246,6 +249,7 @@ class Visitor:
             share = 1
             await self._ended(id)
         beat.cancel()
+        watch.cancel()
 
     async def _may_ask(self) -> bool:
         """Once it is settled; false when there is nothing more to ask."""
@@ -263,6 +267,19 @@ class Visitor:
             if not self.connected:
                 coming_back = repr(self._client._reconnect_task)
                 self._report.fact("away", self.name, said=list(self._trace.lines), task=coming_back)
+
+    async def _come_back(self) -> None:
+        """Do what the library stopped doing: over polling it gives up when an answer breaks off
+        (see ``docs/client-guide.md``). The time that this takes counts as any other."""
+        while True:
+            await asyncio.sleep(1)
+            coming = self._client._reconnect_task
+            if coming is None or not coming.done() or coming.cancelled():
+                continue
+            if coming.exception() is not None:
+                self._report.fact("gave_up", self.name, error=repr(coming.exception()))
+                self._client._reconnect_task = None
+                await self._connect()
 
     async def _beat(self) -> None:
         while True:
