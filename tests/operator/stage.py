@@ -193,17 +193,18 @@ class Kubernetes:
 
     def used(self) -> set[tuple[str, str]]:
         """Each verb that operators used, with its resource: ``("patch", "pods")``."""
-        names = {"FETCH": "get", "LIST": "list", "WATCH": "watch", "CREATE": "create"}
+        by_action = {"FETCH": "get", "LIST": "list", "WATCH": "watch", "CREATE": "create"}
+        by_method = {"PATCH": "patch", "PUT": "update", "DELETE": "delete"}
         found = set()
         for request in self.api:
             agent = {name.lower(): said for name, said in request.headers.items()}["user-agent"]
-            if request.resource is None or request.action is None:
-                continue
-            if not request.resource.plural or not agent.startswith(_AGENTS):
-                continue  # discovery, which everybody may; or the test itself
-            verb = names.get(request.action.value) or {"PATCH": "patch", "PUT": "update"}.get(
-                request.method.value.upper(), request.action.value.lower()
-            )
+            if request.resource is None or not request.resource.plural:
+                continue  # discovery, which everybody may
+            if not agent.startswith(_AGENTS):
+                continue  # the test itself
+            action = request.action.value if request.action else ""
+            method = request.method.value.upper()
+            verb = by_method.get(method) or by_action.get(action) or f"{method} {action}"
             part = f"/{request.subresource}" if request.subresource else ""
             found.add((verb, f"{request.resource.plural}{part}"))
         return found
