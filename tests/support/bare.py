@@ -40,7 +40,7 @@ from tests.support.socket import Socket
 
 
 class _NoTasks:
-    async def shutdown(self, *, timeout: float) -> int:
+    async def shutdown(self, *, timeout: float, per_second: float) -> int:
         return 0
 
     def reopen(self) -> None:

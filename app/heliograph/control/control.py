@@ -154,7 +154,7 @@ class Control:
             return
         if order is not None and self._drain.running:
             self._ordered = True
-            self._drain.begin(f"the operator: {_why(order)}")
+            self._drain.begin(f"the operator: {_why(order)}", for_good=False)
         elif order is None and self._ordered:
             self._ordered = False
             await self._drain.cancel()

@@ -79,8 +79,8 @@ class Transports(Protocol):
 class Stopping(Protocol):
     """Ends what works for clients."""
 
-    async def shutdown(self, *, timeout: float) -> int:
-        """End it, in ``timeout`` s; how many there were."""
+    async def shutdown(self, *, timeout: float, per_second: float) -> int:
+        """End it, in ``timeout`` s, at that pace if it can be; how many there were."""
 
     def reopen(self) -> None:
         """Take new work again."""
@@ -120,7 +120,8 @@ class Drain:
     :ivar state: where it is.
     :param tasks: what works for clients here.
     :param seconds: longest time over which transports are closed.
-    :param per_second: how many are closed in a second, or more when the time does not suffice.
+    :param per_second: how many tasks are ended, and then connections closed, in a second; or more
+        when the time does not suffice.
     :param expiry: headers that expire the proxy's sticky cookie, see :func:`expiry_of`.
     """
 
@@ -143,14 +144,24 @@ class Drain:
         self._expiry = expiry
         self._hurry = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._for_good = False
+
+    @property
+    def resting(self) -> bool:
+        """Whether nobody is here, and the process stays: requests are better served elsewhere."""
+        return self.state == "drained" and not self._for_good
 
     @property
     def running(self) -> bool:
         """Whether new clients are taken."""
         return self.state == "running"
 
-    def begin(self, why: str) -> None:
-        """Refuse who is new, at once, and do the rest in the background. Idempotent."""
+    def begin(self, why: str, *, for_good: bool = True) -> None:
+        """Refuse who is new, at once, and do the rest in the background. Idempotent.
+
+        :param for_good: the process ends after it.
+        """
+        self._for_good = self._for_good or for_good
         if not self.running:
             return
         self.state = "draining"
@@ -189,6 +200,7 @@ class Drain:
         self._tasks.reopen()
         self._transports.admit_handshakes()
         self.state = "running"
+        self._for_good = False
         metrics.DRAINING.set(0)
         log.info("drain.cancelled", sessions=len(self._hub.sessions))
 
@@ -197,7 +209,7 @@ class Drain:
     async def _run(self) -> None:
         began = time.monotonic()
         try:
-            stopped = await self._tasks.shutdown(timeout=TASK_SECONDS)
+            stopped = await self._tasks.shutdown(timeout=TASK_SECONDS, per_second=self._per_second)
             log.info("drain.tasks_ended", tasks=stopped, after=_since(began))
         except Exception:
             log.exception("drain.tasks_not_ended")  # the clients are moved all the same

@@ -15,7 +15,7 @@ Source: CommonMark 0.31, sections 2.4, 4, 6.1, 6.2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal
@@ -108,6 +108,8 @@ def _line(nodes: Iterable[Json]) -> str:
                 {**run, "marks": [mark for mark in run["marks"] if mark["type"] not in dropped]}
                 for run in runs
             )
+        # Once ahead: the spaces that lose marks decide how long a mark lasts, so which is outside.
+        runs = joined(run for run, _, _ in _nested(runs))
         pieces = _pieces(runs)
         while _separate(pieces):
             pass
@@ -156,15 +158,8 @@ def _pieces(runs: list[Json]) -> list[_Piece]:
             link = mark["type"] == "link"
             pieces.append(_Piece("done", link_end(mark)) if link else _Piece("close", sign))
 
-    for index, run in enumerate(runs):
-        marks = run["marks"]
-        keep = 0
-        while keep < len(opened) and opened[keep][0] in marks:
-            keep += 1
+    for run, keep, new in _nested(runs):
         close(keep)
-        held = [mark for mark, _ in opened]
-        new = [mark for mark in marks if mark not in held and mark["type"] != "code"]
-        new.sort(key=lambda mark: (-_lasts(runs, index, mark), _ORDER[mark["type"]]))
         for mark in new:
             last = pieces[-1] if pieces else None
             sign = _SIGNS.get(mark["type"], "")
@@ -177,10 +172,37 @@ def _pieces(runs: list[Json]) -> list[_Piece]:
         elif _is_code(run):
             pieces.append(_Piece("done", code_span(run["text"])))
         else:
-            in_link = any(mark["type"] == "link" for mark in marks)
+            in_link = any(mark["type"] == "link" for mark in run["marks"])
             pieces.append(_Piece("text", run["text"], in_link))
     close(0)
     return pieces
+
+
+def _nested(runs: list[Json]) -> Iterator[tuple[Json, int, list[Json]]]:
+    """Each run, how many of the open marks stay open for it, and which are opened, outermost first.
+
+    A mark ends with the one around it; if it goes on, it is opened once more. Spaces at that place
+    come before, without it: no sign of emphasis holds before a space.
+    """
+    opened: list[Json] = []
+    for index, run in enumerate(runs):
+        keep = 0
+        while keep < len(opened) and opened[keep] in run["marks"]:
+            keep += 1
+        del opened[keep:]
+        new = [mark for mark in run["marks"] if mark not in opened and mark["type"] != "code"]
+        new.sort(key=lambda mark: (-_lasts(runs, index, mark), _ORDER[mark["type"]]))
+        text = run["text"] if run["type"] == "text" and not _is_code(run) else ""
+        words = text.lstrip()
+        spaces = text[: len(text) - len(words)]
+        if new and spaces:
+            held = [mark for mark in run["marks"] if mark in opened]
+            yield {**run, "text": spaces, "marks": held}, keep, []
+            if not words:
+                continue
+            run = {**run, "text": words}
+        opened += new
+        yield run, keep, new
 
 
 def _separate(pieces: list[_Piece]) -> bool:

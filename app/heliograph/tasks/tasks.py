@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
@@ -317,21 +318,25 @@ class Tasks:
         for task in list(self._mine.values()):
             task._cancel("interrupted")
 
-    async def shutdown(self, *, timeout: float = 5.0) -> int:
+    async def shutdown(self, *, timeout: float = 5.0, per_second: float = math.inf) -> int:
         """Interrupt all tasks of this replica and take no new ones. A task that does not end is
         left behind.
 
         :param timeout: seconds it may take; but for the last one they can put their things in
             order.
+        :param per_second: how many are interrupted in a second, or more when the time would not
+            suffice: whoever waited for them asks again, of replicas that have others to serve.
         :returns: how many ran.
         """
         self._closed = True
         tasks = list(self._mine.values())
+        patience = max(0.0, timeout - _CUT_OFF_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._interrupt(tasks, min(len(tasks) / per_second, patience / 2))
+                await asyncio.gather(*(task.wait() for task in tasks))
         for task in tasks:
             task._cancel("interrupted")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0, timeout - _CUT_OFF_SECONDS)):
-                await asyncio.gather(*(task.wait() for task in tasks))
         late = [task for task in tasks if not task._ended.is_set()]
         for task in late:
             log.error("task.cut_off", label=task.record.label, task_id=task.id)
@@ -341,6 +346,15 @@ class Tasks:
         if runners:
             await asyncio.wait(runners, timeout=_CUT_OFF_SECONDS)
         return len(tasks)
+
+    async def _interrupt(self, tasks: Sequence[Task], seconds: float) -> None:
+        """One after the other, over so many seconds."""
+        began = time.monotonic()
+        for number, task in enumerate(tasks):
+            pause = began + seconds * number / len(tasks) - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            task._cancel("interrupted")
 
     def reopen(self) -> None:
         """Take new tasks again after :meth:`shutdown`."""

@@ -105,7 +105,7 @@ class Wires:
     async def transports_gone(self, timeout: float) -> None:
         self.log.append("gone")
 
-    async def shutdown(self, *, timeout: float) -> int:
+    async def shutdown(self, *, timeout: float, per_second: float) -> int:
         self.log.append("tasks")
         if self.stop is not None:
             await self.stop()

@@ -78,6 +78,17 @@ def test_a_text_that_says_the_same_changes_nothing() -> None:
     assert doc.get_update() == state
 
 
+def test_its_own_text_changes_nothing_where_a_mark_leaves_a_link_at_a_space() -> None:
+    bold, link = {"type": "bold"}, {"type": "link", "attrs": {"href": "https://x.y/(a b"}}
+    texts = [("1", [link]), ("1 ", [bold, link]), ("1", [bold])]
+    nodes = [{"type": "text", "text": text, "marks": marks} for text, marks in texts]
+    doc: Doc = pycrdt.Doc()
+    fill_fragment(doc, {"type": "doc", "content": [{"type": "paragraph", "content": nodes}]})
+    markdown = derive(doc).md
+    assert markdown == "[1**1**](https://x.y/%28a%20b) **1**"
+    assert merge_markdown(doc, markdown) is None
+
+
 def test_one_changed_word_makes_a_small_update() -> None:
     doc = note_of("\n\n".join([ORDINARY] * 20))
     update = merge_markdown(doc, derive(doc).md.replace("The end.", "The End.", 1))

@@ -73,6 +73,17 @@ def test_markdown_of_any_note_reads_back_as_the_same_text(note: Json) -> None:
     assert text(second.html) == text(first.html)
 
 
+@pytest.mark.parametrize("name", ["bold", "italic", "strike"])
+def test_a_mark_that_goes_on_behind_a_link_begins_at_the_next_word(name: str) -> None:
+    mark, link = {"type": name}, {"type": "link", "attrs": {"href": "https://x.y"}}
+    texts = [("one", [link]), ("two ", [mark, link]), ("three", [mark]), ("four", [])]
+    nodes = [{"type": "text", "text": text, "marks": marks} for text, marks in texts]
+    first = content_of(doc_of({"type": "paragraph", "content": nodes})).md
+    sign = {"bold": "**", "italic": "*", "strike": "~~"}[name]
+    assert first == f"[one{sign}two{sign}](https://x.y) {sign}three{sign}four"
+    assert content_of(markdown_to_json(first)).md == first
+
+
 @many
 @given(st.text(st.sampled_from("ab *_`~[]()!<>&#-+=|.:1\\\n\n\n  >x"), max_size=60))
 def test_any_text_as_markdown_settles_after_one_reading(markdown: str) -> None:

@@ -181,6 +181,27 @@ async def test_a_shutdown_interrupts_and_takes_no_more() -> None:
     assert await tasks.list() == []
 
 
+async def test_a_shutdown_ends_them_one_after_the_other() -> None:
+    tasks = Tasks()
+    running = [await start(tasks, forever) for _ in range(10)]
+    ending = asyncio.create_task(tasks.shutdown(timeout=5, per_second=50))
+    await running[0].wait()
+    assert running[-1].ending is None, "all at once"
+    assert await ending == 10
+    assert {task.state for task in running} == {"interrupted"}
+
+
+async def test_a_pace_that_would_take_too_long_is_not_kept() -> None:
+    tasks = Tasks()
+    running = [await start(tasks, forever) for _ in range(10)]
+    assert await tasks.shutdown(timeout=1.2, per_second=0.01) == 10
+    assert {task.state for task in running} == {"interrupted"}
+
+
+async def forever(task: Task) -> None:
+    await asyncio.Event().wait()
+
+
 async def test_a_shutdown_does_not_wait_for_ever() -> None:
     tasks = Tasks()
     cancelled = 0

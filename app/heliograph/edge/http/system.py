@@ -65,7 +65,7 @@ async def health() -> dict[str, bool]:
 @router.get("/ready")
 async def ready(services: TheServices, response: Response, new: bool = False) -> dict[str, Any]:
     """Whether requests can be served: the database answers, events come and go. A replica that
-    drains is ready, for the sessions that it still has, and not any more when it has none; asked
+    drains is ready, for the sessions that it still has, but not when it has none and stays; asked
     for ``new`` ones it answers 404, which tells HAProxy (``disable-on-404``) to send no more."""
     draining = not services.drain.running
     try:
@@ -80,10 +80,10 @@ async def ready(services: TheServices, response: Response, new: bool = False) ->
         response.status_code = 503
         detail = f"Redis: {backplane.why_unavailable}"
         return {"status": False, "draining": draining, "detail": detail}
-    if services.drain.state == "drained":
-        # Nobody is here whom a proxy would cut off, and requests are better served elsewhere.
+    if services.drain.resting:
+        # There is nobody whom a proxy would cut off.
         response.status_code = 503
-        detail = "drained: this replica takes nobody, until it ends or the drain is taken back"
+        detail = "drained: this replica takes nobody, until the drain is taken back"
         return {"status": False, "draining": True, "detail": detail}
     if new and draining:
         response.status_code = 404
