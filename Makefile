@@ -40,7 +40,7 @@ ARGS ?=
 
 # The cluster of the tests; see k8s/README.md.
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' app/heliograph/__init__.py)
-IMAGES = heliograph/heliograph:$(VERSION)
+IMAGES = heliograph/heliograph:$(VERSION) heliograph/operator:$(VERSION)
 
 .PHONY: help venv web run run-fleet test test-fleet history lint format docs golden lock screenshots \
 	clean page-for-run test-servers images kind-up kind-load kind-test kind-down
