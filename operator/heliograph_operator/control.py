@@ -195,7 +195,8 @@ class Control:
         }
         host, port = url.hostname or "localhost", url.port or 6379
         if settings.websocket_redis_cluster:
-            return RedisCluster(host, port, **who, **tls, **once, cluster_error_retry_attempts=1)
+            # Once more after a redirection or a failover: the map of slots is read anew for it.
+            return RedisCluster(host, port, **who, **tls, **once, retry=Retry(NoBackoff(), 1))
         who["db"] = int(url.path.strip("/") or 0)
         once["retry"] = Retry(NoBackoff(), 0)
         if settings.websocket_sentinel_hosts:

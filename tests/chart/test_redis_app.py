@@ -1,4 +1,4 @@
-"""The app on the chart's Redis: its user, its passwords, its certificate, and nobody else."""
+"""The app and its operator on the chart's Redis: their user, its certificate, and nobody else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import redis
 from heliograph.backplane import Backplane, RedisConfig
 from heliograph.delivery import Frame, Position, RedisBroker
 from heliograph.settings import Settings
+from heliograph_operator.control import Control
+from heliograph_operator.plans import drains
+from heliograph_operator.plans.tuning import Order
+from heliograph_operator.settings import Settings as OperatorSettings
 from tests.chart.helm import nested
 from tests.chart.redis_pods import Pods, redis_pods
 from tests.support.bare import until
@@ -43,9 +47,31 @@ async def _round_trip(settings: Settings) -> list[str]:
         await backplane.stop()
 
 
+_OPERATOR = {
+    "operator_deployment": "fleet",
+    "operator_namespace": "chat",
+    "operator_selector": "app=fleet",
+}
+
+
+async def _operate(settings: OperatorSettings) -> None:
+    """All that the operator does with Redis, as the user that it shares with the app."""
+    async with Control(settings) as control:
+        await control.order_settings(Order.of({"LOG_LEVEL": "debug"}).encode())
+        await control.order_drains({"pod": drains.Order("a test", 1.0)}, ["another"])
+        found = await control.read()
+        assert found.settings is not None
+        assert set(found.drains) == {"pod"}
+        assert found.reports == ()
+        assert await control.stop_tasks("replica") == 0
+        await control.shed("replica", 3)
+        await control.order_settings(None)
+        assert (await control.read()).settings is None
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("mode", ["standalone", "sentinel", "cluster"])
-async def test_the_app_works_with_what_the_chart_gives_it(mode: str, tls: bool) -> None:
+async def test_app_and_operator_work_with_what_the_chart_gives_them(mode: str, tls: bool) -> None:
     def run() -> tuple[Pods, Any]:
         running = redis_pods(mode, nested(redis__tls__enabled=tls))
         return running.__enter__(), running
@@ -54,6 +80,7 @@ async def test_the_app_works_with_what_the_chart_gives_it(mode: str, tls: bool) 
     try:
         settings = Settings.model_validate(pods.app_settings())
         assert len(await _round_trip(settings)) == 3
+        await _operate(OperatorSettings.model_validate({**pods.app_settings(), **_OPERATOR}))
     finally:
         await asyncio.to_thread(running.__exit__, None, None, None)
 
