@@ -134,9 +134,9 @@ kind-down: ## delete the cluster
 
 clean: ## remove the environment, caches and build results (not data/)
 	rm -rf $(VENV) $(CLIENTS)/node_modules $(WEB)/node_modules $(STATIC)
-	rm -rf build dist app/*.egg-info
+	rm -rf build dist app/*.egg-info operator/*.egg-info operator/build
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find app tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app operator tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 test-servers:
 	@$(if $(CLIENTS_LOCK),$(CLIENTS_NEED_NODE) &&) scripts/install-test-servers
