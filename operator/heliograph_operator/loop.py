@@ -179,7 +179,8 @@ class Loop:
             metrics.REDIS_UP.set(0)
             if not self._redis_error:
                 log.warning("redis.away", error=str(error))
-            self._redis_error = str(error)
+            # The first reason is told while it lasts: others are its consequences.
+            self._redis_error = self._redis_error or str(error)
             told.append(happening("RedisUnavailable", why=self._redis_error))
             return status.Facts(dict(self._world.pods), redis_error=self._redis_error)
         metrics.REDIS_UP.set(1)
@@ -204,10 +205,7 @@ class Loop:
             return
         self._stated_at[gateway.name] = now
         try:
-            body = await self._api.patch_status(gateway.name, changes)
-            if gateway.name in self._world.gateways:
-                # Known before the watch tells, and so not written twice.
-                self._world.gateways[gateway.name] = Gateway.of(body) or gateway
+            self._world.wrote("gateways", await self._api.patch_status(gateway.name, changes))
         except ApiError as error:
             metrics.API_ERRORS.inc()
             log.warning("status.not_written", gateway=gateway.name, error=str(error))

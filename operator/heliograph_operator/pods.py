@@ -12,6 +12,7 @@ from typing import Any
 from heliograph_operator.times import seconds
 
 DRAIN_ANNOTATION = "heliograph.dev/drain"
+CLIENTS_LABEL = "heliograph.dev/clients"
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 
 _LONGEST_REASON = 200
@@ -25,6 +26,7 @@ class Pod:
     :ivar deadline: when it is killed, s since 1970; 0: it does not end.
     :ivar annotated: the sentence why a person wants it empty, or empty.
     :ivar cost: its deletion cost; ``None``: it has none, which counts as 0.
+    :ivar clients: its label of that name, ``yes`` or ``no``: whether the Service sends it any.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Pod:
     annotated: str = ""
     cost: int | None = None
     ready: bool = False
+    clients: str = ""
 
     @classmethod
     def of(cls, body: object) -> Pod | None:
@@ -52,6 +55,7 @@ class Pod:
             deleting=_why_deleting(metadata, conditions),
             deadline=seconds(text(metadata.get("deletionTimestamp"))),
             annotated=_why_annotated(annotations.get(DRAIN_ANNOTATION)),
+            clients=text(section(metadata, "labels").get(CLIENTS_LABEL)),
             cost=_cost(annotations.get(COST_ANNOTATION)),
             ready=any(
                 one.get("type") == "Ready" and one.get("status") == "True" for one in conditions

@@ -56,6 +56,14 @@ class World:
         self._set(kind, name, None if type == "DELETED" else body)
         self.wake.set()
 
+    def wrote(self, kind: Kind, body: Any) -> None:
+        """What the API server answered to a write of ours, before a watch tells it."""
+        name = section(body, "metadata").get("name")
+        if isinstance(name, str) and name in self._known(kind):
+            self._count += 1
+            self._changed[kind, name] = self._count
+            self._set(kind, name, body)
+
     def replace(self, kind: Kind, bodies: Iterable[Any], since: int) -> None:
         """What a list told.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import kmock
 import pytest
+from aiohttp.test_utils import RawTestServer
+from aiohttp.web import ServerRunner
 from redis.asyncio import Redis
 
 from heliograph_operator import loop
@@ -28,9 +31,18 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drainer, "_STOP_AGAIN_SECONDS", 0.3)
 
 
+class _Server(RawTestServer):
+    """Ends at once: by itself it waits minutes for watches whose client is gone."""
+
+    async def _make_runner(self, debug: bool = True, **options: Any) -> ServerRunner:
+        runner = await super()._make_runner(debug=debug, **options)
+        runner._shutdown_timeout = 0.1
+        return runner
+
+
 @pytest.fixture
 async def kubernetes() -> AsyncIterator[Kubernetes]:
-    async with kmock.KubernetesEmulator() as api, kmock.Server(api):
+    async with kmock.KubernetesEmulator() as api, kmock.Server(api, server_cls=_Server):
         yield Kubernetes(api)
 
 

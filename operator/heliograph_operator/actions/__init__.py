@@ -9,6 +9,7 @@ from heliograph_operator import metrics, status
 from heliograph_operator.actions.costs import Costs
 from heliograph_operator.actions.drainer import Drainer
 from heliograph_operator.actions.mover import Mover
+from heliograph_operator.actions.rotation import Rotation
 from heliograph_operator.actions.tuner import Tuner
 from heliograph_operator.control import Control, Reading
 from heliograph_operator.gateway import Gateway
@@ -39,8 +40,9 @@ class Actions:
         self._world = world
         self._monotonic = monotonic
         self._drainer = Drainer(control, monotonic=monotonic, clock=clock)
+        self._rotation = Rotation(api, world)
         self._tuner = Tuner(control, api, monotonic=monotonic, clock=clock)
-        self._costs = Costs(api, monotonic=monotonic)
+        self._costs = Costs(api, world, monotonic=monotonic)
         self._mover = Mover(control, monotonic=monotonic)
         self._silent_since: dict[str, float] = {}
 
@@ -70,6 +72,7 @@ class Actions:
         plan = await self._drainer.act(
             pods, self._world.cordoned, reading.drains, loads, heed_cordons=heed, told=told
         )
+        await self._rotation.act(pods, set(plan.orders))
         order = await self._tuner.act(
             reading, gateway, may_return=self._world.serves_gateways is True, told=told
         )

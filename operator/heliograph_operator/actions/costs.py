@@ -11,6 +11,7 @@ from heliograph_operator.logs import get_logger
 from heliograph_operator.plans import deletion_cost
 from heliograph_operator.pods import Pod
 from heliograph_operator.reports import Load
+from heliograph_operator.world import World
 
 log = get_logger(__name__)
 
@@ -20,8 +21,9 @@ _PAUSE_SECONDS = 5.0
 class Costs:
     """Deletion costs of one fleet."""
 
-    def __init__(self, api: Api, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, api: Api, world: World, *, monotonic: Callable[[], float]) -> None:
         self._api = api
+        self._world = world
         self._monotonic = monotonic
         self._written_at: dict[str, float] = {}
 
@@ -40,7 +42,7 @@ class Costs:
                 continue
             self._written_at[name] = now
             try:
-                await self._api.annotate_pod(name, cost_patch(cost))
+                self._world.wrote("pods", await self._api.annotate_pod(name, cost_patch(cost)))
             except ApiError as error:
                 if error.code != 404:
                     metrics.API_ERRORS.inc()

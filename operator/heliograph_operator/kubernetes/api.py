@@ -105,9 +105,9 @@ class Api:
                 return "create" in one.get("verbs", [])
         return False
 
-    async def annotate_pod(self, name: str, patch: Mapping[str, Any]) -> None:
-        """Merge into a pod."""
-        await self._patch(f"{self._core('pods')}/{quote(name)}", patch)
+    async def annotate_pod(self, name: str, patch: Mapping[str, Any]) -> Any:
+        """Merge into a pod; what it is then."""
+        return await self._patch(f"{self._core('pods')}/{quote(name)}", patch)
 
     async def patch_status(self, gateway: str, status: Mapping[str, Any]) -> Any:
         """Merge into the status of a ``RealtimeGateway``; what it is then."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from heliograph_operator.gateway import GROUP, KIND, VERSION, Gateway
 from heliograph_operator.happenings import Happening
-from heliograph_operator.pods import COST_ANNOTATION, Pod
+from heliograph_operator.pods import CLIENTS_LABEL, COST_ANNOTATION, Pod
 from heliograph_operator.times import micro, rfc3339
 
 COMPONENT = "heliograph-operator"
@@ -17,6 +17,11 @@ _LONGEST_NOTE = 1000  # an Event's message has a limit of 1024
 def cost_patch(cost: int) -> dict[str, Any]:
     """A pod's deletion cost, as a merge patch."""
     return {"metadata": {"annotations": {COST_ANNOTATION: str(cost)}}}
+
+
+def clients_patch(clients: str) -> dict[str, Any]:
+    """Whether a pod is in the Service, ``yes`` or ``no``, as a merge patch."""
+    return {"metadata": {"labels": {CLIENTS_LABEL: clients}}}
 
 
 def pod_reference(namespace: str, name: str, pod: Pod | None) -> dict[str, Any]:
