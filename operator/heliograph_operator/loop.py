@@ -80,10 +80,13 @@ class Loop:
         silent = self._monotonic() - self._beat
         return f"no round for {silent:.0f} s" if silent > _STUCK_SECONDS else ""
 
-    async def run(self) -> None:
-        """Go on until cancelled; then give the Lease back."""
+    async def run(self, ended: asyncio.Event) -> None:
+        """Go on until ``ended``, and to the end of that round; then give the Lease back.
+
+        An event, since libraries may swallow a cancellation that meets a timeout of theirs.
+        """
         try:
-            while True:
+            while not ended.is_set():
                 self._world.wake.clear()
                 began = self._monotonic()
                 try:
@@ -96,11 +99,11 @@ class Loop:
                 metrics.ROUNDS.labels(result).inc()
                 metrics.ROUND_SECONDS.set(self._beat - began)
                 await asyncio.sleep(_QUICKEST_SECONDS)
-                try:
+                if ended.is_set():
+                    break
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS - _QUICKEST_SECONDS):
                         await self._world.wake.wait()
-                except TimeoutError:
-                    pass
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LEAVE_SECONDS):

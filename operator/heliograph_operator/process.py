@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 
 from heliograph_operator import metrics
@@ -19,8 +18,11 @@ from heliograph_operator.world import World
 log = get_logger(__name__)
 
 
-async def serve(settings: Settings, *, login: Login = api.login) -> None:
-    """Look after the fleet until cancelled."""
+_ROUND_ENDS_SECONDS = 5.0
+
+
+async def serve(settings: Settings, ended: asyncio.Event, *, login: Login = api.login) -> None:
+    """Look after the fleet until ``ended``."""
     world = World()
     watch: Watch | None = None
 
@@ -53,9 +55,14 @@ async def serve(settings: Settings, *, login: Login = api.login) -> None:
             namespace=settings.operator_namespace,
             identity=settings.identity,
         )
+        running = asyncio.create_task(loop.run(ended), name="loop")
         try:
-            await loop.run()
+            await ended.wait()
+            world.wake.set()
+            await asyncio.wait({running}, timeout=_ROUND_ENDS_SECONDS)
         finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
             await watch.stop()
             log.info("operator.ended")
 
@@ -67,11 +74,4 @@ async def serve_until_signal(settings: Settings) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    serving = asyncio.create_task(serve(settings), name="operator")
-    waiting = asyncio.create_task(ended.wait(), name="signal")
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if not serving.done():
-        serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await serve(settings, ended)
