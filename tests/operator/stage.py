@@ -59,8 +59,8 @@ class Kubernetes:
     def __init__(self, api: kmock.KubernetesEmulator) -> None:
         self.api = api
         self.url = str(api.url)
-        for resource in ("apiextensions.k8s.io/v1/customresourcedefinitions", "v1/namespaces"):
-            api.resources[resource] = kmock.ResourceInfo(verbs=_VERBS)
+        for name in ("apiextensions.k8s.io/v1/customresourcedefinitions", "v1/namespaces"):
+            api.resources[name] = kmock.ResourceInfo(verbs=_VERBS)
         for resource in (PODS, EVENTS, LEASES):
             api.resources[resource] = kmock.ResourceInfo(verbs=_VERBS, namespaced=True)
         api[kmock.method.PUT, LEASES] << self._replace
@@ -233,6 +233,7 @@ class Replica:
     obeys: bool = True
     _refused: list[str] | None = None
     _task: asyncio.Task[None] | None = None
+    _ended: bool = False
 
     def key(self, name: str) -> str:
         return f"{self.prefix}:control:{{control}}:{name}"
@@ -255,6 +256,7 @@ class Replica:
     async def __aexit__(self, *_: object) -> None:
         """It ends: as after SIGKILL, its report stays until it expires."""
         assert self._task is not None
+        self._ended = True  # a cancellation may be swallowed
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -268,7 +270,7 @@ class Replica:
             await channel.subscribe(
                 f"{self.prefix}:tasks:commands", f"{self.prefix}:control:commands"
             )
-            while True:
+            while not self._ended:
                 try:
                     await self._look()
                     message = await channel.get_message(timeout=0.05)
@@ -288,9 +290,9 @@ class Replica:
 
     async def _look(self) -> None:
         stored = await self.redis.get(self.key("settings"))
-        order = json.loads(stored) if stored else {"revision": "", "values": {}}
+        order: dict[str, Any] = json.loads(stored) if stored else {"revision": "", "values": {}}
         if self.refuses and order["revision"]:
-            self._refused = [order["revision"], self.refuses]
+            self._refused = [str(order["revision"]), self.refuses]
         elif self.obeys:
             self.revision, self.settings = order["revision"], order["values"]
         if self.obeys and await self.redis.hexists(self.key("drains"), self.pod):
@@ -340,7 +342,9 @@ class Stage:
 
     async def drains(self) -> dict[str, dict[str, Any]]:
         """The orders in Redis."""
-        found = await self.redis.hgetall(f"{self.prefix}:control:{{control}}:drains")
+        found: dict[Any, Any] = await self.redis.hgetall(
+            f"{self.prefix}:control:{{control}}:drains"
+        )
         return {pod.decode(): json.loads(order) for pod, order in found.items()}
 
     async def settings(self) -> dict[str, Any]:
@@ -367,11 +371,12 @@ class Stage:
                 **more,
             }
         )
+        ended = asyncio.Event()
         task = asyncio.create_task(
-            serve(settings, login=lambda: kopf.ConnectionInfo(server=self.kubernetes.url)),
+            serve(settings, ended, login=lambda: kopf.ConnectionInfo(server=self.kubernetes.url)),
             name=identity,
         )
-        operator = Operator(settings, task)
+        operator = Operator(settings, task, ended)
         try:
             yield operator
         finally:
@@ -384,6 +389,7 @@ class Operator:
 
     settings: Settings
     task: asyncio.Task[None]
+    ended: asyncio.Event
 
     @property
     def health(self) -> str:
@@ -391,6 +397,5 @@ class Operator:
 
     async def stop(self) -> None:
         """As on SIGTERM."""
-        self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.task
+        self.ended.set()
+        await self.task

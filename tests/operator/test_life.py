@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import httpx
 import kopf
@@ -183,7 +184,9 @@ async def test_nonsense_among_the_reports_is_left_out(stage: Stage) -> None:
         await stage.redis.zadd(f"{stage.prefix}:replicas:{{replicas}}", {name: 1})
         await stage.redis.set(liar.key(f"report:{name}"), text)
     big = {**liar.report(), "connections": 10**30}
-    await stage.redis.zadd(f"{stage.prefix}:replicas:{{replicas}}", {liar.id: 1, b"\xff": 1})
+    await stage.redis.zadd(f"{stage.prefix}:replicas:{{replicas}}", {liar.id: 1})
+    odd: dict[Any, int] = {b"\xff": 1}
+    await stage.redis.zadd(f"{stage.prefix}:replicas:{{replicas}}", odd)
     await stage.redis.set(liar.report_key, json.dumps(big))
     await stage.kubernetes.gateway()
     async with stage.operator():
