@@ -10,6 +10,7 @@ import pytest
 
 from heliograph.backplane import RedisConfig
 from heliograph.settings import Settings as AppSettings
+from heliograph_operator.pods import CLIENTS_LABEL
 from heliograph_operator.settings import Settings, load_settings
 from tests.chart.cases import FILES, REDIS, SMALLEST
 from tests.chart.helm import (
@@ -176,6 +177,18 @@ def test_it_finds_its_fleet_and_no_other_pod(values: dict[str, str]) -> None:
         name for name, pod in pods(one) if selector.items() <= pod["metadata"]["labels"].items()
     ]
     assert selected == [f"Deployment {app['metadata']['name']}"]
+
+
+def test_the_service_asks_for_the_label_that_the_operator_takes_away() -> None:
+    for one in (operated(), rendered(SMALLEST)):
+        labels = one.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+        assert (
+            labels[CLIENTS_LABEL] == one.one("Service")["spec"]["selector"][CLIENTS_LABEL] == "yes"
+        )
+        # A Deployment that selected by it would lose the pod and make another.
+        assert CLIENTS_LABEL not in one.one("Deployment")["spec"]["selector"]["matchLabels"]
+        internal = one.one("Service", f"{FULLNAME}-internal")["spec"]["selector"]
+        assert CLIENTS_LABEL not in internal, "metrics of a drained pod are asked for, too"
 
 
 def test_replicas_report_the_names_of_their_pods() -> None:
