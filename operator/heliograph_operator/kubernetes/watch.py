@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,18 +106,17 @@ class Watch:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                began = time.monotonic()
-                self._once()
+                watched = self._what
+                self._once(watched)
                 metrics.WATCH_RESTARTS.inc()
-                pause = _PAUSE_SECONDS - (time.monotonic() - began)
-                if pause > 0:
-                    self._stop.wait(pause)
+                if watched == self._what:
+                    self._stop.wait(_PAUSE_SECONDS)  # it broke off
         finally:
             self._ended.set()
 
-    def _once(self) -> None:
+    def _once(self, what: What) -> None:
         try:
-            asyncio.run(self._round_of(self._what))
+            asyncio.run(self._round_of(what))
         except Exception as error:
             log.warning("watch.broke_off", error=f"{type(error).__name__}: {error}"[:300])
 
