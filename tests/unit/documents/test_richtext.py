@@ -84,6 +84,16 @@ def test_a_mark_that_goes_on_behind_a_link_begins_at_the_next_word(name: str) ->
     assert content_of(markdown_to_json(first)).md == first
 
 
+def test_marks_cut_at_a_space_nest_as_they_do_when_read_again() -> None:
+    link = {"type": "link", "attrs": {"href": "https://x.y"}}
+    strike, italic = {"type": "strike"}, {"type": "italic"}
+    texts = [("one ", [link]), ("two", [link, italic, strike]), (" three", [strike])]
+    nodes = [{"type": "text", "text": text, "marks": marks} for text, marks in texts]
+    first = content_of(doc_of({"type": "paragraph", "content": nodes})).md
+    assert first == "[one *~~two~~*](https://x.y) ~~three~~"
+    assert content_of(markdown_to_json(first)).md == first
+
+
 @many
 @given(st.text(st.sampled_from("ab *_`~[]()!<>&#-+=|.:1\\\n\n\n  >x"), max_size=60))
 def test_any_text_as_markdown_settles_after_one_reading(markdown: str) -> None:
