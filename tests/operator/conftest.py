@@ -23,7 +23,7 @@ from tests.support.redis import Standalone
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "ROUND_SECONDS", 0.15)
     monkeypatch.setattr(loop, "_QUICKEST_SECONDS", 0.02)
-    monkeypatch.setattr(loop, "_LIST_SECONDS", 2.0)
+    monkeypatch.setattr(loop, "_LIST_SECONDS", 0.8)
     monkeypatch.setattr(loop, "_LIST_SOON_SECONDS", 0.3)
     monkeypatch.setattr(loop, "_STATUS_SECONDS", 0.2)
     monkeypatch.setattr(lease, "_TRY_SECONDS", 0.1)

@@ -146,9 +146,8 @@ class Kubernetes:
         )
 
     async def end(self, pod: str) -> None:
-        """The pod is no more."""
-        await self.patch(PODS, pod, metadata={"finalizers": None, "deletionTimestamp": None})
-        await self.delete(PODS, pod)
+        """The pod is no more; with its last finalizer the API lets it go."""
+        await self.patch(PODS, pod, metadata={"finalizers": None})
 
     # -- what is there ---------------------------------------------------------------
 
@@ -231,6 +230,7 @@ class Replica:
     shed: list[int] = field(default_factory=list)
     leaves: int = 1_000_000  # clients that go at each look while it drains
     obeys: bool = True
+    elsewhere: Replica | None = None  # where those it sheds go
     _refused: list[str] | None = None
     _task: asyncio.Task[None] | None = None
     _ended: bool = False
@@ -286,7 +286,10 @@ class Replica:
             await self.redis.srem(self.tasks_key, said["task_id"])
         elif said["action"] == "shed" and said["replica"] == self.id:
             self.shed.append(said["count"])
-            self.connections = max(0, self.connections - said["count"])
+            count = min(self.connections, said["count"])
+            self.connections -= count
+            if self.elsewhere is not None:
+                self.elsewhere.connections += count
 
     async def _look(self) -> None:
         stored = await self.redis.get(self.key("settings"))
