@@ -42,8 +42,9 @@ def configure_logging(form: Literal["plain", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # kopf tells of each object that it saw.
-    logging.getLogger("kopf").setLevel(max(logging.WARNING, root.level))
+    # kopf tells of each object that it saw, and its server of each probe.
+    for noisy in ("kopf", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # It warns that signals are not its business, which is so.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
 

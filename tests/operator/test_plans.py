@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from heliograph_operator import conditions, happenings, times
@@ -57,6 +57,7 @@ def plan(
 # -- objects of any shape -------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(BODIES)
 def test_any_body_is_read_without_an_error(body: Any) -> None:
     Pod.of(body)
@@ -70,6 +71,7 @@ def test_any_body_is_read_without_an_error(body: Any) -> None:
         world.event(kind, "DELETED", body)
 
 
+@settings(deadline=None)
 @given(some.binary() | JSON.map(lambda said: json.dumps(said).encode()))
 def test_any_bytes_are_read_without_an_error(raw: bytes) -> None:
     assert parse(raw, "id") is None
@@ -309,6 +311,7 @@ def test_what_is_above_the_margin_is_shed_at_most_so_fast() -> None:
     assert moves(500) == moves() == moves(0, 0) == moves(1, 0) == moves(2, 1) == []
 
 
+@settings(deadline=None)
 @given(some.lists(some.integers(0, 5000), min_size=1, max_size=8))
 def test_shedding_never_takes_a_replica_below_the_mean(connections: list[int]) -> None:
     mean = sum(connections) / len(connections)
@@ -342,6 +345,7 @@ def test_a_pod_that_drains_costs_least_and_is_right_at_once_when_it_is_back() ->
     assert costs({"a": -1, "b": 5}, {"a": 0, "b": 5}) == {"a": 0}
 
 
+@settings(deadline=None)
 @given(
     some.dictionaries(some.sampled_from("abcdef"), some.integers(0, 30), min_size=2),
     some.data(),
