@@ -166,7 +166,9 @@ class Control:
                 yield self._client
         except (RedisError, OSError, TimeoutError) as error:
             await self._leave()
-            raise RedisAway(f"{type(error).__name__}: {error}".rstrip(": ")[:300]) from error
+            # Redis-py shows its own objects behind some sentences; people need none of them.
+            said = str(error).partition("<redis.")[0].rstrip(" :")
+            raise RedisAway(": ".join(filter(None, (type(error).__name__, said)))[:300]) from error
 
     async def _leave(self) -> None:
         clients = [self._client, *self._sentinels]

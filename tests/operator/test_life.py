@@ -282,3 +282,15 @@ async def test_the_other_forms_of_redis(
         assert not stage.kubernetes.events("RedisUnavailable")
     stored = await asyncio.to_thread(lambda: servers.master(key).execute("GET", key))
     assert json.loads(stored)["values"] == {"WEBSOCKET_SERVER_PING_INTERVAL": 10}
+
+
+async def test_a_master_that_sentinels_do_not_know(
+    stage: Stage, redis_sentinel: RedisServers
+) -> None:
+    stage.environment.clear()
+    stage.environment.update(redis_sentinel.environment())
+    stage.environment["WEBSOCKET_REDIS_URL"] = "redis://nobody/0"
+    await stage.kubernetes.gateway()
+    async with stage.operator():
+        [event] = await until(lambda: stage.kubernetes.events("RedisUnavailable"))
+        assert event["message"].endswith("No master found for 'nobody'")

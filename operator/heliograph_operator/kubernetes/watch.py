@@ -20,7 +20,7 @@ import kopf
 
 from heliograph_operator import metrics
 from heliograph_operator.gateway import GROUP, PLURAL, VERSION
-from heliograph_operator.kubernetes.api import Login
+from heliograph_operator.kubernetes.api import ApiError, Login
 from heliograph_operator.logs import get_logger
 from heliograph_operator.world import Kind
 
@@ -28,6 +28,7 @@ log = get_logger(__name__)
 
 _PAUSE_SECONDS = 2.0
 _STOP_SECONDS = 10.0
+_LOGIN_AGAIN_SECONDS = 5.0
 
 Seen = Callable[[Kind, str | None, Any], None]
 
@@ -145,7 +146,10 @@ class Watch:
 
         @kopf.on.login(registry=registry)
         async def credentials(**_: Any) -> kopf.ConnectionInfo:
-            return await asyncio.to_thread(self._login)
+            try:
+                return await asyncio.to_thread(self._login)
+            except (ApiError, OSError, ValueError) as error:
+                raise kopf.TemporaryError(str(error), delay=_LOGIN_AGAIN_SECONDS) from None
 
         @kopf.on.event("", "v1", "pods", registry=registry, id="pods")
         async def pods(event: kopf.RawEvent, **_: Any) -> None:
