@@ -452,7 +452,13 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]
         }
 
     async def _make_response(self, response_dict: dict[str, Any], environ: dict[str, Any]) -> Any:
-        """Answer; a websocket gets the refusal itself, where other faults become 403."""
+        """Answer; a websocket gets the refusal itself, where other faults become 403.
+
+        With its length, or it would come in chunks: a proxy passes each on by itself, and
+        python-engineio's client gives up when a refusal's body comes later than its headers.
+        """
+        length = ("Content-Length", str(len(response_dict["response"])))
+        response_dict = {**response_dict, "headers": [*response_dict["headers"], length]}
         extensions = environ["asgi.scope"].get("extensions") or {}
         refusal = self._refusal_of(environ)
         refused = refusal is not None and response_dict["status"] == refusal.status

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import kopf
 
 from heliograph_operator import metrics
@@ -126,11 +127,12 @@ class Watch:
         stop = asyncio.Event()
         with self._lock:
             self._round = (asyncio.get_running_loop(), stop)
+        sessions: list[aiohttp.ClientSession] = []
         try:
             if self._stop.is_set() or what != self._what:
                 return  # that was said before there was anything to stop
             await kopf.operator(
-                registry=self._registry(what),
+                registry=self._registry(what, sessions),
                 settings=_settings(what),
                 namespaces=[what.namespace],
                 standalone=True,
@@ -140,16 +142,30 @@ class Watch:
         finally:
             with self._lock:
                 self._round = None
+            # kopf closes its own only when it ends in peace.
+            for session in sessions:
+                await session.close()
 
-    def _registry(self, what: What) -> kopf.OperatorRegistry:
+    def _registry(self, what: What, sessions: list[aiohttp.ClientSession]) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        async def credentials(**_: Any) -> kopf.ConnectionInfo:
+        async def credentials(**_: Any) -> kopf.AiohttpSession:
             try:
-                return await asyncio.to_thread(self._login)
+                found = await asyncio.to_thread(self._login)
+                context = await asyncio.to_thread(found.as_ssl_context)
             except (ApiError, OSError, ValueError) as error:
                 raise kopf.TemporaryError(str(error), delay=_LOGIN_AGAIN_SECONDS) from None
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=context, limit=0),
+                headers=found.as_http_headers(),
+            )
+            sessions.append(session)
+            return kopf.AiohttpSession(
+                server=found.server,
+                default_namespace=found.default_namespace,
+                aiohttp_session=session,
+            )
 
         @kopf.on.event("", "v1", "pods", registry=registry, id="pods")
         async def pods(event: kopf.RawEvent, **_: Any) -> None:

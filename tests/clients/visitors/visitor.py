@@ -278,8 +278,7 @@ class Visitor:
                 continue
             if coming.exception() is not None:
                 self._report.fact("gave_up", self.name, error=repr(coming.exception()))
-                self._client._reconnect_task = None
-                await self._connect()
+                self._client._reconnect_task = asyncio.create_task(self._client._handle_reconnect())
 
     async def _beat(self) -> None:
         while True:

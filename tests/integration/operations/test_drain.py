@@ -124,6 +124,25 @@ async def test_the_websocket_of_a_browser_is_opened_to_take_the_cookie_and_close
     assert [line for line in caplog.records if line.levelname == "ERROR"] == []
 
 
+async def test_answers_have_a_length(server: RunningServer, http: httpx.AsyncClient) -> None:
+    """In chunks a body may come after its headers, which python-engineio does not survive."""
+    poller = await polling(server, http)
+    await poller.post('42["heartbeat",{}]')
+    server.session(next(iter(server.services.hub.sessions))).emit("error", {"event": "x"})
+    answers = [
+        await http.get(POLLING),
+        await poller.poll(),
+        await http.post(poller.path, content="nonsense"),
+        await http.get(POLLING + "&sid=nobody"),
+    ]
+    drain_of(server).begin("a test")
+    answers.append(await http.get(POLLING))
+    assert [answer.status_code for answer in answers] == [200, 200, 400, 400, 503]
+    for answer in answers:
+        assert answer.headers["content-length"] == str(len(answer.content))
+        assert "transfer-encoding" not in answer.headers
+
+
 async def test_what_could_never_be_a_session_is_refused_for_that(
     server: RunningServer, http: httpx.AsyncClient
 ) -> None:
