@@ -99,7 +99,14 @@ def markdown(report: dict[str, Any]) -> str:
             f"| {pause(measured['silence'])} | {measured['lost']} | {measured['recovered']} "
             f"| {measured['gaps']} | {measured['wrong']} |"
         )
-    lines = [*rows, ""]
+    # Names of pods and nodes are for who looks into it; sentences are for all.
+    told = [
+        f"* {phase['title']}: {_cell(note)}"
+        for phase in report["phases"]
+        for note in phase["notes"]
+        if " " in note
+    ]
+    lines = [*rows, "", *told, *([""] if told else [])]
     history = report["history"]
     if history:
         compared = f"{history['answers']:.0f} answers and {history['posts']:.0f} posts"
