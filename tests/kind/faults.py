@@ -119,7 +119,11 @@ async def node_drained(scene: Scene) -> None:
     """``kubectl drain`` of a worker, with all that runs there, and ``uncordon``."""
     node = await _expendable_node(scene)
     scene.notes.append(node)
-    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
+    drain = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
+    if scene.redis.mode == "cluster":
+        # Each node has two pods of Redis, which the volumes of this cluster bind to it: the first to
+        # be evicted could not come back, and the disruption budget keeps the second for that long.
+        drain.append("--pod-selector=app.kubernetes.io/component!=redis")
     try:
         await scene.cluster.kubectl(*drain, "--timeout=120s", timeout=130)
         # Its pods of the app are elsewhere; those with a volume there wait for it.
