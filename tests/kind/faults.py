@@ -121,8 +121,8 @@ async def node_drained(scene: Scene) -> None:
     scene.notes.append(node)
     drain = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
     if scene.redis.mode == "cluster":
-        # Each node has two pods of Redis, which the volumes of this cluster bind to it: the first to
-        # be evicted could not come back, and the disruption budget keeps the second for that long.
+        # Each node has two pods of Redis, which the volumes of this cluster bind to it: the first
+        # that is evicted could not come back, and the budget keeps the second for that long.
         drain.append("--pod-selector=app.kubernetes.io/component!=redis")
     try:
         await scene.cluster.kubectl(*drain, "--timeout=120s", timeout=130)
