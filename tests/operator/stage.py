@@ -38,7 +38,7 @@ _VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 _AGENTS = ("kopf/", "heliograph-operator")
 
 
-async def until(check: Callable[[], Any], *, seconds: float = 15) -> Any:
+async def until(check: Callable[[], Any], *, seconds: float = 45) -> Any:
     """Wait until ``check`` returns something true, and return that."""
     async with asyncio.timeout(seconds):
         while not (found := check()):

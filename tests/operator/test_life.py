@@ -76,9 +76,9 @@ async def test_an_api_server_that_is_away_for_a_while(
             assert one.state == "running"
             assert not operator.task.done()
             proxy.resume()
-            await until(lambda: one.state == "drained", seconds=20)
+            await until(lambda: one.state == "drained")
             await kubernetes.annotate("fleet-1", None)
-            await until(lambda: one.state == "running", seconds=20)
+            await until(lambda: one.state == "running")
 
 
 async def test_an_operator_that_starts_without_an_api_server(stage: Stage) -> None:
