@@ -6,7 +6,7 @@ Features publish to rooms through :class:`Hub` and call one browser through
 
 from heliograph.delivery.broker import Broker, Position, PositionLost
 from heliograph.delivery.calls import Calls
-from heliograph.delivery.drain import LAST_SECONDS, TASK_SECONDS, Drain, expiry_of
+from heliograph.delivery.drain import LAST_SECONDS, TASK_SECONDS, Drain
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.hub import EVERYONE, Hub, user_room
 from heliograph.delivery.lifecycle import Lifecycle
@@ -16,6 +16,7 @@ from heliograph.delivery.protocol import WebSocketProtocol
 from heliograph.delivery.records import MemorySessionRecords, SessionRecords
 from heliograph.delivery.redis_broker import RedisBroker
 from heliograph.delivery.redis_records import RedisSessionRecords
+from heliograph.delivery.refusal import expiry_of
 from heliograph.delivery.server import Inbound, SocketServer
 from heliograph.delivery.session import Session
 from heliograph.delivery.shedding import Shed

@@ -24,10 +24,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-import orjson
-
-from heliograph.delivery.engine import Headers, Refusal
 from heliograph.delivery.hub import Hub
+from heliograph.delivery.refusal import Headers, Refusal
 from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
@@ -45,10 +43,7 @@ _TICK_SECONDS = 0.05
 _REPORT_SECONDS = 5.0
 _RETURN_MS = (200, 1_000)  # a client's own pause; most of the spread is in the closing
 _TOLD_AT_ONCE = 500
-_REFUSAL = {
-    "detail": "this replica takes no new connections: it is about to end; connect again",
-    "code": "draining",
-}
+_WHY = "this replica takes no new connections: it is about to end; connect again"
 
 State = Literal["running", "draining", "drained"]
 
@@ -122,7 +117,7 @@ class Drain:
     :param seconds: longest time over which transports are closed.
     :param per_second: how many tasks are ended, and then connections closed, in a second; or more
         when the time does not suffice.
-    :param expiry: headers that expire the proxy's sticky cookie, see :func:`expiry_of`.
+    :param expiry: headers that expire the proxy's sticky cookie, see ``refusal``.
     """
 
     def __init__(
@@ -165,11 +160,8 @@ class Drain:
         if not self.running:
             return
         self.state = "draining"
-        headers = [("Retry-After", "1"), ("Cache-Control", "no-store"), *self._expiry]
-        body = orjson.dumps(_REFUSAL)
-        self._transports.refuse_handshakes(
-            Refusal("503 SERVICE UNAVAILABLE", headers, body, self._expiry)
-        )
+        refusal = Refusal.of(code="draining", why=_WHY, expiry=self._expiry)
+        self._transports.refuse_handshakes(refusal)
         metrics.DRAINING.set(1)
         log.info(
             "drain.began", why=why, sessions=len(self._hub.sessions),
@@ -252,14 +244,6 @@ class Drain:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
-
-
-def expiry_of(cookie: str, attributes: str) -> Headers:
-    """The headers that expire a cookie, none for no cookie. Source: RFC 6265, section 5.3: the
-    domain and path must be those with which it was set."""
-    if not cookie:
-        return []
-    return [("Set-Cookie", "; ".join(filter(None, (f"{cookie}=", "Max-Age=0", attributes))))]
 
 
 def _since(began: float) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import engineio
@@ -27,6 +26,7 @@ from engineio.exceptions import EngineIOError, QueueEmpty, SocketIsClosedError
 
 from heliograph.delivery.frames import Frame
 from heliograph.delivery.queue import OutboundQueue
+from heliograph.delivery.refusal import Refusal, Shedding
 from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
@@ -46,41 +46,8 @@ _POLICY_VIOLATION = 1008
 _CLOSE = b"1"
 _COME_BACK = b"1\x1e"
 
-Headers = list[tuple[str, str]]
-
 # A browser posts all it has queued at once; the library's 16 would drop the rest.
 payload.Payload.max_decode_packets = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What every handshake is answered with.
-
-    :ivar body: JSON text.
-    :ivar parting: headers for the last answer to a client that polls, and for the websocket of a
-        browser, which is opened for that and closed.
-    """
-
-    status: str
-    headers: Headers
-    body: bytes
-    parting: Headers
-
-
-@dataclass(frozen=True, slots=True)
-class Shedding:
-    """Clients are being moved elsewhere, and newcomers are welcome.
-
-    :ivar cookie: name of the proxy's sticky cookie.
-    """
-
-    cookie: str
-    refusal: Refusal
-
-    def concerns(self, environ: dict[str, Any]) -> bool:
-        """Whether a handshake comes from a client that was here before."""
-        cookies = str(environ.get("HTTP_COOKIE", "")).split(";")
-        return any(one.strip().partition("=")[0] == self.cookie for one in cookies)
 
 
 class _WebSocket(WebSocket):  # type: ignore[misc]

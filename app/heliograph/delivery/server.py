@@ -23,10 +23,11 @@ from engineio import packet as engine_packet
 from socketio import packet
 
 from heliograph.delivery.calls import Calls
-from heliograph.delivery.engine import EngineServer, EngineSocket, Refusal, Shedding
+from heliograph.delivery.engine import EngineServer, EngineSocket
 from heliograph.delivery.frames import JsonCodec
 from heliograph.delivery.hub import Hub
 from heliograph.delivery.lifecycle import Lifecycle
+from heliograph.delivery.refusal import Refusal, Shedding
 from heliograph.delivery.session import Session
 from heliograph.errors import HeliographError, RateLimited, Unavailable
 from heliograph.principal import Principal

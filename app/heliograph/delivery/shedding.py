@@ -12,20 +12,15 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-import orjson
-
 from heliograph.delivery.drain import LINGER_SECONDS, Pace, Transports
-from heliograph.delivery.engine import Headers, Refusal, Shedding
+from heliograph.delivery.refusal import Headers, Refusal, Shedding
 from heliograph.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
 _TICK_SECONDS = 0.05
 _SECONDS = 20.0  # longest time over which those of one request are closed
-_REFUSAL = {
-    "detail": "this replica has more clients than others: connect again",
-    "code": "shed",
-}
+_WHY = "this replica has more clients than others: connect again"
 
 
 class Shedder(Transports, Protocol):
@@ -48,8 +43,7 @@ class Shed:
     ) -> None:
         self._transports = transports
         self._per_second = per_second
-        headers = [("Retry-After", "1"), ("Cache-Control", "no-store"), *expiry]
-        refusal = Refusal("503 SERVICE UNAVAILABLE", headers, orjson.dumps(_REFUSAL), expiry)
+        refusal = Refusal.of(code="shed", why=_WHY, expiry=expiry)
         self._shedding = Shedding(cookie, refusal) if cookie else None
         self._runner: asyncio.Task[None] | None = None
 

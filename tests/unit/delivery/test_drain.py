@@ -11,7 +11,7 @@ import pytest
 import heliograph.delivery.drain as drain_module
 from heliograph.delivery import Drain, Hub, MemoryBroker, Session, expiry_of
 from heliograph.delivery.drain import Pace
-from heliograph.delivery.engine import Refusal
+from heliograph.delivery.refusal import Refusal
 from tests.support.bare import until
 
 
