@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 
-from heliograph_operator import metrics
-from heliograph_operator.kubernetes.api import Api, ApiError
+from heliograph_operator.actions.patching import patch_pod
+from heliograph_operator.kubernetes.api import Api
 from heliograph_operator.kubernetes.objects import cost_patch
-from heliograph_operator.logs import get_logger
 from heliograph_operator.plans import deletion_cost
 from heliograph_operator.pods import Pod
 from heliograph_operator.reports import Load
 from heliograph_operator.world import World
-
-log = get_logger(__name__)
 
 _PAUSE_SECONDS = 5.0
 
@@ -41,11 +38,6 @@ class Costs:
             if name in self._written_at:
                 continue
             self._written_at[name] = now
-            try:
-                self._world.wrote("pods", await self._api.annotate_pod(name, cost_patch(cost)))
-            except ApiError as error:
-                if error.code != 404:
-                    metrics.API_ERRORS.inc()
-                    log.warning("cost.not_written", pod=name, error=str(error))
-                if not error.code:
-                    return  # nobody answers: do not wait for it once for each pod
+            patch = cost_patch(cost)
+            if not await patch_pod(self._api, self._world, name, patch, failure="cost.not_written"):
+                return

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
-from heliograph_operator import metrics
-from heliograph_operator.kubernetes.api import Api, ApiError
+from heliograph_operator.actions.patching import patch_pod
+from heliograph_operator.kubernetes.api import Api
 from heliograph_operator.kubernetes.objects import clients_patch
-from heliograph_operator.logs import get_logger
 from heliograph_operator.plans import rotation
 from heliograph_operator.pods import Pod
 from heliograph_operator.world import World
-
-log = get_logger(__name__)
 
 
 class Rotation:
@@ -25,13 +22,8 @@ class Rotation:
     async def act(self, pods: Mapping[str, Pod], draining: Set[str]) -> None:
         """Write the labels that are wrong. A pod that is gone meanwhile has none."""
         for name, clients in rotation.plan(pods, draining).items():
-            try:
-                self._world.wrote(
-                    "pods", await self._api.annotate_pod(name, clients_patch(clients))
-                )
-            except ApiError as error:
-                if error.code != 404:
-                    metrics.API_ERRORS.inc()
-                    log.warning("rotation.not_written", pod=name, error=str(error))
-                if not error.code:
-                    return  # nobody answers: do not wait for it once for each pod
+            patch = clients_patch(clients)
+            if not await patch_pod(
+                self._api, self._world, name, patch, failure="rotation.not_written"
+            ):
+                return
