@@ -10,17 +10,17 @@ from tests.kind.faults import PING_SECONDS, Scene
 from tests.kind.measure import Limits
 
 
-def _seconds(outage: float, silence: float, refused: float = 0) -> Callable[[Scene], Limits]:
-    return lambda _: Limits(outage, silence, refused=refused, touches=outage > 0)
+def _seconds(
+    outage: float, silence: float, refused: float = 0, *, touches: bool = True
+) -> Callable[[Scene], Limits]:
+    touched = touches and outage > 0
+    return lambda _: Limits(outage, silence, refused=refused, touches=touched)
 
 
 # Three seconds for who comes back to another replica at once, three more for who is refused first.
 _DRAINED = _seconds(3, 3, refused=3)
-
-
-def _few(_: Scene) -> Limits:
-    """The same, also when nobody was on the pod."""
-    return Limits(3, 3, refused=3)
+# The same, also when nobody was on the pod.
+_EMPTY = _seconds(3, 3, refused=3, touches=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ FAULTS = (
         _DRAINED,
         operated.operator_killed,
     ),
-    Fault("scale-in", "scaled 3 → 2 → 3, with the operator", "3 s", _few, operated.scaled_in),
+    Fault("scale-in", "scaled 3 → 2 → 3, with the operator", "3 s", _EMPTY, operated.scaled_in),
     # After this one pod has all clients, until the next one replaces all pods.
     Fault("scale", "scaled 3 → 1 → 3", "3 s", _DRAINED, faults.scaled),
     Fault("upgrade", "`helm upgrade` of a setting", "3 s", _DRAINED, faults.upgraded),
